@@ -1,0 +1,391 @@
+"""What every loss shares: argument checks, broadcasting, reduction and the vector-Jacobian product.
+
+A loss is one function, its *formula*. It receives checked float64 arrays of one common shape and
+returns `Terms`: the loss of each element and a pullback that shares the forward's intermediates.
+`loss` turns the formula into a `Loss`, which is what users call. Nothing below knows which loss it
+serves, and no formula checks, broadcasts or reduces for itself.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Array: TypeAlias = npt.NDArray[Any]
+Gradients: TypeAlias = dict[str, Array]
+
+REDUCTIONS: dict[str, str] = {
+    "none": "the weighted loss of each element",
+    "sum": "their sum",
+    "mean": "their sum divided by the loss's own denominator: the number of elements, or the sum of weights",
+    "batchmean": "their sum divided by the size of the first axis of input",
+    "sum_over_batch_size": "their sum divided by the number of elements, whatever the weights (Keras, TF v1)",
+    "mean_with_sample_weight": "their sum divided by the sum of sample_weight (Keras 3)",
+    "sum_by_nonzero_weights": "their sum divided by the number of elements whose sample_weight is not 0 (TF v1)",
+    "sum_over_nonzero_weights": "an older name of sum_by_nonzero_weights (TF v1)",
+}
+_REDUCTIONS = tuple(name for name in REDUCTIONS if name != "batchmean")
+
+
+class Terms(NamedTuple):
+    """What a formula returns.
+
+    value: the loss of each element, float64, any shape; the reduction's input.
+    pullback: takes the cotangent of `value` (an array of its shape, or one number for all of it) and
+        returns the gradient of each differentiable argument, by name, in the argument's (broadcast) shape.
+    scale: takes the same cotangent, already made positive, and returns the natural scale: the size of what
+        the formula adds and subtracts to reach each term, and to reach each gradient. None: nothing cancels.
+    denominator: what reduction="mean" divides by; None: the number of terms.
+    """
+
+    value: Array
+    pullback: Callable[[Array | float], Gradients]
+    scale: Callable[[Array | float], tuple[Array | float, Mapping[str, Array | float]]] | None = None
+    denominator: float | None = None
+
+
+@dataclass(frozen=True)
+class Real:
+    """An array of real numbers. It reaches the formula as float64; `minimum` and `maximum` are inclusive."""
+
+    differentiable: bool = False
+    optional: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+
+    def __call__(self, name: str, value: Any) -> Array | None:
+        if value is None and self.optional:
+            return None
+        array = as_array(name, value)
+        if array.dtype != np.float64:
+            array = array.astype(np.float64)
+        if array.size and (self.minimum is not None or self.maximum is not None):
+            self._in_range(name, array)
+        return array
+
+    def _in_range(self, name: str, array: Array) -> None:
+        low, high = array.min(), array.max()
+        if low != low:  # NaN in is NaN out: only the numbers are held to the range
+            low, high = np.fmin.reduce(array, axis=None), np.fmax.reduce(array, axis=None)
+        lowest = -math.inf if self.minimum is None else self.minimum
+        highest = math.inf if self.maximum is None else self.maximum
+        if low < lowest or high > highest:
+            raise ValueError(
+                f"{name} must lie in [{lowest:g}, {highest:g}]; it holds {low if low < lowest else high!s}"
+            )
+
+
+@dataclass(frozen=True)
+class Labels:
+    """An array of whole numbers. It reaches the formula as int64; floating-point labels are a TypeError."""
+
+    differentiable: bool = False
+    optional: bool = False
+
+    def __call__(self, name: str, value: Any) -> Array:
+        array = as_array(name, value)
+        if array.dtype.kind not in "iub" and array.size:
+            raise TypeError(f"{name} must hold integer labels; its dtype is {array.dtype}")
+        return array.astype(np.int64, copy=False)
+
+
+@dataclass(frozen=True)
+class Either:
+    """Integer labels or real numbers: kept as given, integers as int64 and the rest as float64."""
+
+    differentiable: bool = True
+    optional: bool = False
+
+    def __call__(self, name: str, value: Any) -> Array:
+        array = as_array(name, value)
+        return array.astype(np.int64 if array.dtype.kind in "iub" else np.float64, copy=False)
+
+
+@dataclass(frozen=True)
+class Number:
+    """One real number between `minimum` and `maximum` (inclusive), or None where `optional`."""
+
+    minimum: float = -math.inf
+    maximum: float = math.inf
+    optional: bool = False
+    differentiable: bool = False
+
+    def __call__(self, name: str, value: Any) -> float | None:
+        if value is None and self.optional:
+            return None
+        if isinstance(value, bool) or np.ndim(value) or np.asarray(value).dtype.kind not in "iuf":
+            raise TypeError(f"{name} must be a number; it is {value!r}")
+        number = float(value)
+        if number < self.minimum or number > self.maximum:  # NaN passes: NaN in is NaN out
+            raise ValueError(f"{name} must lie in [{self.minimum:g}, {self.maximum:g}]; it is {value!r}")
+        return number
+
+
+@dataclass(frozen=True)
+class Integer:
+    """One whole number, or None where `optional`."""
+
+    optional: bool = False
+    differentiable: bool = False
+
+    def __call__(self, name: str, value: Any) -> int | None:
+        if value is None and self.optional:
+            return None
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+            raise TypeError(f"{name} must be an integer; it is {value!r}")
+        return int(value)
+
+
+@dataclass(frozen=True)
+class Flag:
+    """True or False."""
+
+    differentiable: bool = False
+
+    def __call__(self, name: str, value: Any) -> bool:
+        if not isinstance(value, (bool, np.bool_)):
+            raise TypeError(f"{name} must be True or False; it is {value!r}")
+        return bool(value)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of a few words."""
+
+    words: tuple[str, ...]
+    differentiable: bool = False
+
+    def __call__(self, name: str, value: Any) -> str:
+        if not isinstance(value, str):
+            raise TypeError(f"{name} must be one of {', '.join(self.words)}; it is {value!r}")
+        if value not in self.words:
+            raise ValueError(f"{name} must be one of {', '.join(self.words)}; it is {value!r}")
+        return value
+
+
+Argument: TypeAlias = Real | Labels | Either | Number | Integer | Flag | Choice
+
+# Every loss takes these by keyword, unless its own formula has an argument of the name.
+_COMMON: dict[str, tuple[Any, Argument]] = {
+    "sample_weight": (None, Real(optional=True)),
+    "avg_factor": (None, Number(optional=True)),
+    "zero_division": (math.nan, Number(optional=True)),
+}
+
+
+def as_array(name: str, value: Any) -> Array:
+    """`value` as an array of numbers; TypeError for anything that is not (complex, text, ragged lists)."""
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise TypeError(f"{name} must be an array of numbers: {error}") from None
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must be an array of real numbers; its dtype is {array.dtype}")
+    return array
+
+
+class Loss:
+    """A reference loss: call it for the value, `vjp` for the value and its pullback."""
+
+    def __init__(
+        self,
+        formula: Callable[..., Terms],
+        arguments: Mapping[str, Argument],
+        broadcast: Iterable[str],
+        reductions: Sequence[str],
+    ) -> None:
+        signature = inspect.signature(formula)
+        self.name = formula.__name__
+        self.formula = formula
+        self.__doc__ = formula.__doc__
+        self.__name__ = self.name
+        self.__module__ = formula.__module__
+        self.reductions = tuple(reductions)
+        self.arguments: dict[str, Argument] = dict(arguments)
+        if reductions:
+            self.arguments["reduction"] = Choice(self.reductions)
+        extra = {} if not reductions else {n: pair for n, pair in _COMMON.items() if n not in signature.parameters}
+        self.arguments.update({name: argument for name, (_, argument) in extra.items()})
+        undeclared = set(signature.parameters) ^ (self.arguments.keys() - extra.keys())
+        if undeclared:
+            raise TypeError(f"{self.name}: declared and defined arguments differ in {sorted(undeclared)}")
+        common = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default)
+            for name, (default, _) in extra.items()
+        ]
+        self.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *common])
+        parameters = self.__signature__.parameters.values()
+        self.defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
+        self.required = tuple(p.name for p in parameters if p.default is p.empty)
+        self._positional = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
+        self._broadcast = tuple(broadcast)
+        self._weighs = "sample_weight" in extra
+        self._own = tuple(n for n in signature.parameters if n != "reduction")
+        self.differentiable = tuple(n for n, a in self.arguments.items() if a.differentiable)
+
+    def __repr__(self) -> str:
+        return f"<reference loss {self.name}{self.__signature__}>"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The value, float64: a number, or an array of the terms' shape for reduction="none"."""
+        return self._forward(args, kwargs)[0]
+
+    def vjp(self, *args: Any, **kwargs: Any) -> tuple[Any, Callable[..., Gradients]]:
+        """The value and its pullback.
+
+        The pullback takes the cotangent, an array of the value's shape (1 when left out and the value is one
+        number), and returns {name: gradient}, one float64 array per differentiable argument in that
+        argument's own shape. ValueError where the cotangent does not fit.
+        """
+        value, terms, factor, shapes = self._forward(args, kwargs)
+
+        def pullback(cotangent: Any = None) -> Gradients:
+            g = _seed(cotangent, value) * factor
+            with np.errstate(all="ignore"):
+                gradients = terms.pullback(g)
+            return {name: _unbroadcast(gradient, shapes[name]) for name, gradient in gradients.items()}
+
+        return value, pullback
+
+    def scales(self, *args: Any, cotangent: Any = None, **kwargs: Any) -> tuple[Any, Gradients]:
+        """The size of what was added and subtracted on the way to the value, and to each gradient.
+
+        Rounding error is measured against this: |term| and its natural scale, reduced like the value;
+        |gradient| and its natural scale, summed over broadcast axes. Same arguments as `vjp`.
+        """
+        value, terms, factor, shapes = self._forward(args, kwargs)
+        g = _seed(cotangent, value) * factor
+        with np.errstate(all="ignore"):
+            gradients = terms.pullback(g)
+            of_value, of_gradient = terms.scale(np.abs(g)) if terms.scale else (0.0, {})
+            size = (np.abs(terms.value) + of_value) * np.abs(factor)
+            size = size if np.ndim(value) else np.sum(size)
+            return size, {
+                name: _unbroadcast(np.abs(gradient) + of_gradient.get(name, 0.0), shapes[name])
+                for name, gradient in gradients.items()
+            }
+
+    def bind(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """The call's arguments by name, defaults filled in; TypeError as Python would raise it."""
+        if len(args) > len(self._positional):
+            raise TypeError(f"{self.name}() takes {len(self._positional)} positional arguments; {len(args)} were given")
+        given = dict(zip(self._positional, args, strict=False))
+        for name in kwargs:
+            if name in given:
+                raise TypeError(f"{self.name}() got {name} twice, by position and by name")
+            if name not in self.arguments:
+                raise TypeError(f"{self.name}() has no argument {name!r}; it takes {', '.join(self.arguments)}")
+        bound = {**self.defaults, **given, **kwargs}
+        if len(bound) != len(self.arguments):
+            missing = [name for name in self.required if name not in bound]
+            raise TypeError(f"{self.name}() needs {' and '.join(missing)}")
+        return bound
+
+    def _forward(
+        self, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> tuple[Any, Terms, Any, dict[str, tuple[int, ...]]]:
+        bound = self.bind(*args, **kwargs)
+        for name, argument in self.arguments.items():
+            bound[name] = argument(name, bound[name])
+        shapes = {name: bound[name].shape for name in self.differentiable}
+        self._broadcast_arguments(bound)
+        with np.errstate(all="ignore"):  # an overflow or 0/0 is part of the answer: inf and NaN are returned
+            terms = self.formula(**{name: bound[name] for name in self._own})
+            if not self.reductions:
+                return terms.value, terms, 1.0, shapes
+            weight = bound["sample_weight"] if self._weighs else None
+            value, factor = _reduce(terms, weight, bound, batch=shapes[self.differentiable[0]][:1])
+        return value, terms, factor, shapes
+
+    def _broadcast_arguments(self, bound: dict[str, Any]) -> None:
+        present = [name for name in self._broadcast if bound[name] is not None]
+        shapes = {bound[name].shape for name in present}
+        if len(shapes) > 1:
+            try:
+                shape = np.broadcast_shapes(*shapes)
+            except ValueError:
+                listed = ", ".join(f"{name} {bound[name].shape}" for name in present)
+                raise ValueError(f"these shapes must broadcast against each other: {listed}") from None
+            for name in present:
+                bound[name] = np.broadcast_to(bound[name], shape)
+
+
+def _reduce(terms: Terms, weight: Array | None, bound: Mapping[str, Any], batch: tuple[int, ...]) -> tuple[Any, Any]:
+    """The reduced value, and the factor by which the reduction weighs each term (one number, or an array)."""
+    reduction, avg_factor, zero_division = bound["reduction"], bound["avg_factor"], bound["zero_division"]
+    value = terms.value
+    if weight is not None:
+        try:
+            weight = np.broadcast_to(weight, value.shape)
+        except ValueError:
+            raise ValueError(
+                f"sample_weight must broadcast to the terms, whose shape is {value.shape}; its shape is {weight.shape}"
+            ) from None
+    if avg_factor is not None and reduction not in ("none", "mean"):
+        raise ValueError(f"avg_factor goes with reduction 'mean' or 'none'; reduction is {reduction!r}")
+    if reduction == "none":
+        return (value, 1.0) if weight is None else (value * weight, weight)
+    total = float(np.sum(value) if weight is None else np.vdot(value, weight))
+    denominator: float
+    if reduction == "sum":
+        denominator = 1.0
+    elif avg_factor is not None:
+        denominator = avg_factor
+    elif reduction == "mean":
+        denominator = value.size if terms.denominator is None else terms.denominator
+    elif reduction == "batchmean":
+        denominator = batch[0] if batch else 1
+    elif reduction == "sum_over_batch_size" or weight is None:
+        denominator = value.size
+    elif reduction == "mean_with_sample_weight":
+        denominator = float(np.sum(weight))
+    else:  # sum_by_nonzero_weights, sum_over_nonzero_weights
+        denominator = float(np.count_nonzero(weight))
+    if denominator == 0:
+        return np.float64(zero_division), (math.nan if math.isnan(zero_division) else 0.0)
+    inverse = 1.0 / denominator
+    return np.float64(total / denominator), (inverse if weight is None else weight * inverse)
+
+
+def _seed(cotangent: Any, value: Any) -> Any:
+    """The cotangent as float64, or 1 where none is given for a single number."""
+    shape = np.shape(value)
+    if cotangent is None:
+        if shape:
+            raise ValueError(f"the value has shape {shape}, so the pullback needs a cotangent of that shape")
+        return 1.0
+    array = as_array("cotangent", cotangent).astype(np.float64, copy=False)
+    if array.shape != shape:
+        raise ValueError(f"cotangent must have the value's shape {shape}; its shape is {array.shape}")
+    return array if shape else float(array)
+
+
+def _unbroadcast(gradient: Array, shape: tuple[int, ...]) -> Array:
+    """Sum the gradient over the axes along which its argument was broadcast."""
+    if gradient.shape == shape:
+        return gradient
+    added = gradient.ndim - len(shape)
+    stretched = [added + i for i, n in enumerate(shape) if n == 1 and gradient.shape[added + i] != 1]
+    summed: Array = np.sum(gradient, axis=(*range(added), *stretched)).reshape(shape)
+    return summed
+
+
+def loss(
+    arguments: Mapping[str, Argument],
+    *,
+    broadcast: Iterable[str] = (),
+    reductions: Sequence[str] = _REDUCTIONS,
+) -> Callable[[Callable[..., Terms]], Loss]:
+    """Make a `Loss` of a formula.
+
+    arguments: what each argument of the formula may be (all but `reduction`).
+    broadcast: the arguments that are broadcast to one common shape before the formula sees them.
+    reductions: those the loss offers; none of them for an activation, which is never reduced.
+    """
+    return lambda formula: Loss(formula, arguments, broadcast, reductions)
