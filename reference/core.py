@@ -174,6 +174,7 @@ Argument: TypeAlias = Real | Labels | Either | Number | Integer | Flag | Choice
 # Every loss takes these by keyword, unless its own formula has an argument of the name.
 _COMMON: dict[str, tuple[Any, Argument]] = {
     "sample_weight": (None, Real(optional=True)),
+    "average_last_axis": (False, Flag()),
     "avg_factor": (None, Number(optional=True)),
     "zero_division": (math.nan, Number(optional=True)),
 }
@@ -299,6 +300,8 @@ class Loss:
             terms = self.formula(**{name: bound[name] for name in self._own})
             if not self.reductions:
                 return terms.value, terms, 1.0, shapes
+            if bound["average_last_axis"]:
+                terms = _average_last_axis(terms)
             weight = bound["sample_weight"] if self._weighs else None
             value, factor = _reduce(terms, weight, bound, batch=shapes[self.differentiable[0]][:1])
         return value, terms, factor, shapes
@@ -351,6 +354,22 @@ def _reduce(terms: Terms, weight: Array | None, bound: Mapping[str, Any], batch:
         return np.float64(zero_division), (math.nan if math.isnan(zero_division) else 0.0)
     inverse = 1.0 / denominator
     return np.float64(total / denominator), (inverse if weight is None else weight * inverse)
+
+
+def _average_last_axis(terms: Terms) -> Terms:
+    """The terms averaged over their last axis, as Keras does before it weighs and reduces."""
+    shape = terms.value.shape
+    if not shape:
+        return terms
+
+    def spread(g: Array | float) -> Array | float:
+        return np.broadcast_to(np.expand_dims(g, -1), shape) / shape[-1] if np.ndim(g) else g / shape[-1]
+
+    def scale(g: Array | float) -> tuple[Array | float, Mapping[str, Array | float]]:
+        of_value, of_gradient = terms.scale(spread(g)) if terms.scale else (0.0, {})
+        return np.mean(np.broadcast_to(np.abs(terms.value) + of_value, shape), axis=-1), of_gradient
+
+    return Terms(terms.value.mean(axis=-1), lambda g: terms.pullback(spread(g)), scale)
 
 
 def _seed(cotangent: Any, value: Any) -> Any:
