@@ -361,15 +361,20 @@ def _average_last_axis(terms: Terms) -> Terms:
     shape = terms.value.shape
     if not shape:
         return terms
+    value = terms.value.mean(axis=-1)
 
     def spread(g: Array | float) -> Array | float:
-        return np.broadcast_to(np.expand_dims(g, -1), shape) / shape[-1] if np.ndim(g) else g / shape[-1]
+        if not np.ndim(g):
+            return g / shape[-1]
+        full: Array = np.broadcast_to(np.expand_dims(g, -1), shape) / shape[-1]
+        return full
 
     def scale(g: Array | float) -> tuple[Array | float, Mapping[str, Array | float]]:
         of_value, of_gradient = terms.scale(spread(g)) if terms.scale else (0.0, {})
-        return np.mean(np.broadcast_to(np.abs(terms.value) + of_value, shape), axis=-1), of_gradient
+        added = np.mean(np.broadcast_to(np.abs(terms.value) + of_value, shape), axis=-1) - np.abs(value)
+        return added, of_gradient
 
-    return Terms(terms.value.mean(axis=-1), lambda g: terms.pullback(spread(g)), scale)
+    return Terms(value, lambda g: terms.pullback(spread(g)), scale)
 
 
 def _seed(cotangent: Any, value: Any) -> Any:

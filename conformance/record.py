@@ -1,0 +1,197 @@
+"""The record of a run: what was checked, where, and what came of it. Written whole or not at all.
+
+On disk it is JSON (gzipped if the name ends in .gz): an object with `schema` (a whole number, never reused) and
+the fields of `Run`. `checks` is a list of rows in the order of `check_fields`. JSON has no infinity and no NaN:
+those numbers are the strings "inf", "-inf" and "nan".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import gzip
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+SCHEMA = 1
+
+# verdict: (sign, what it says). The first three hold; those in FAILING break parity; those in INCOMPLETE did not run.
+VERDICTS: dict[str, tuple[str, str]] = {
+    "match": ("✓", "agrees with the canonical loss"),
+    "dialect": ("≈", "differs from it and agrees with the declared dialect"),
+    "known": ("!", "a declared known issue, still there"),
+    "mismatch": ("✗", "differs, and nothing declared explains it"),
+    "stale": ("†", "a declared dialect or known issue that no longer shows"),
+    "unsupported": ("–", "declared as not offered"),
+    "not-run": ("○", "no such device or package"),
+    "error": ("E", "raised where a result was expected"),
+    "crashed": ("☠", "the backend's process died"),
+    "timeout": ("⧖", "the backend's process hung"),
+}
+FAILING = frozenset({"mismatch", "stale", "error"})
+INCOMPLETE = frozenset({"not-run", "crashed", "timeout"})
+
+
+class RecordError(ValueError):
+    """A record that cannot be read: what the file is, and what to do."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check and its result.
+
+    id: loss/implementation/case/dtype/device/mode/aspect, stable from run to run.
+    aspect: value, gradient:<argument>, dtype, shape, error, twin, or dialect:<name> (is it still needed?).
+    error_ulp: the largest |got - want| in units in the last place of the true result; None: nothing numeric compared.
+    margin: the largest |got - want| / tolerance; above 1 is a mismatch.
+    reason: why this verdict: the difference in words, the dialect's or issue's name, or why it did not run.
+    seconds: how long it took; the first aspect of a call carries the call.
+    worst: where error_ulp was found: {"index": [...], "got": x, "want": y, "tolerance": t, "at": {argument: [...]}}.
+    """
+
+    id: str
+    loss: str
+    backend: str
+    implementation: str
+    case: str
+    dtype: str
+    device: str
+    mode: str
+    aspect: str
+    verdict: str = ""
+    error_ulp: float | None = None
+    margin: float | None = None
+    reason: str = ""
+    seconds: float = 0.0
+    worst: Mapping[str, Any] | None = None
+
+
+CHECK_FIELDS = tuple(f.name for f in dataclasses.fields(Check))
+
+
+@dataclass
+class Run:
+    """The record of one execution.
+
+    environment: lossparity, python, platform, machine, processor, cpus, and backends: name ->
+        {"python", "packages": {distribution: version}, "devices": [...]} as that backend's process saw them.
+    losses: name -> {"summary", "source", "formula", "signature", "doc"} of the reference.
+    implementations: name -> {"backend", "loss", "parameters", "reductions", "dtypes", "lacks", "no_gradient",
+        "dialects": [{"name", "reason", "source", "says"}], "known_issues": [{"name", "reason", "link", "versions"}]}.
+        Keyed "loss/name", because one entry point can implement several losses.
+    backends: name -> {"status": "complete" | "not-run" | "crashed" | "timeout", "reason", "last_words", "seconds"}.
+    """
+
+    environment: dict[str, Any]
+    seed: int
+    command: list[str]
+    checks: list[Check]
+    started: str = ""
+    seconds: float = 0.0
+    losses: dict[str, Any] = field(default_factory=dict)
+    implementations: dict[str, Any] = field(default_factory=dict)
+    backends: dict[str, Any] = field(default_factory=dict)
+
+    def counts(self) -> dict[str, int]:
+        """How many checks have each verdict; only verdicts that occur, in the order of VERDICTS."""
+        found = dict.fromkeys(VERDICTS, 0)
+        for check in self.checks:
+            found[check.verdict] += 1
+        return {verdict: n for verdict, n in found.items() if n}
+
+
+def save(run: Run, path: str | os.PathLike[str]) -> Path:
+    """Write the record, whole or not at all."""
+    data = {"schema": SCHEMA, **{f.name: getattr(run, f.name) for f in dataclasses.fields(run)}}
+    data["check_fields"] = CHECK_FIELDS
+    data["checks"] = [[getattr(check, name) for name in CHECK_FIELDS] for check in run.checks]
+    text = json.dumps(_finite(data), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    payload = text.encode()
+    if str(path).endswith(".gz"):
+        payload = gzip.compress(payload, mtime=0)
+    return write_whole(path, payload)
+
+
+def write_whole(path: str | os.PathLike[str], payload: bytes) -> Path:
+    """Write a file so that a reader sees the old content or the new, never a part of it."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(payload)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).chmod(0o666 & ~_umask())  # mkstemp makes it private; a report is to be read
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+    return path
+
+
+def load(path: str | os.PathLike[str]) -> Run:
+    """Read a record (JSON, or the same gzipped). RecordError, with what to do, for anything that is not one."""
+    try:
+        payload = Path(path).read_bytes()
+    except OSError as error:
+        raise RecordError(f"cannot read {path}: {error.strerror or error}") from None
+    try:
+        if payload[:2] == b"\x1f\x8b":
+            payload = gzip.decompress(payload)
+        data = json.loads(payload)
+    except (OSError, EOFError, ValueError) as error:
+        raise RecordError(
+            f"{path} is not a whole record: {error}. Write it again with `lossparity run -o DIR`"
+        ) from None
+    if not isinstance(data, dict) or "schema" not in data or "checks" not in data:
+        raise RecordError(f"{path} is not a lossparity record: it has no schema and checks")
+    if data["schema"] != SCHEMA:
+        raise RecordError(
+            f"{path} has schema {data['schema']!r}; this lossparity reads {SCHEMA}. "
+            "Read it with the release that wrote it, or run the matrix again"
+        )
+    try:
+        fields = data["check_fields"]
+        checks = [_check(dict(zip(fields, row, strict=True))) for row in data["checks"]]
+        rest = {f.name: data[f.name] for f in dataclasses.fields(Run) if f.name != "checks"}
+        return Run(checks=checks, **rest)
+    except (KeyError, TypeError, ValueError) as error:
+        raise RecordError(f"{path} is damaged: {type(error).__name__}: {error}") from None
+
+
+def _check(row: dict[str, Any]) -> Check:
+    for name in ("error_ulp", "margin", "seconds"):
+        if isinstance(row[name], str):
+            row[name] = float(row[name])
+    if row["verdict"] not in VERDICTS:
+        raise ValueError(f"unknown verdict {row['verdict']!r} in check {row['id']!r}")
+    return Check(**row)
+
+
+def _finite(value: Any) -> Any:
+    """`value` with every number that JSON cannot hold as a string."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, Mapping):
+        return {str(key): _finite(each) for key, each in value.items()}
+    if isinstance(value, Iterable) and not isinstance(value, (str, bytes)):
+        return [_finite(each) for each in value]
+    if isinstance(value, (str, int, type(None))):
+        return value
+    if hasattr(value, "item"):
+        return _finite(value.item())
+    raise TypeError(f"a record holds numbers, text, lists and mappings; not {type(value).__name__}")
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
