@@ -28,11 +28,11 @@ VERDICTS: dict[str, tuple[str, str]] = {
     "known": ("!", "a declared known issue, still there"),
     "mismatch": ("✗", "differs, and nothing declared explains it"),
     "stale": ("†", "a declared dialect or known issue that no longer shows"),
-    "unsupported": ("–", "declared as not offered"),
+    "unsupported": ("·", "declared as not offered"),
     "not-run": ("○", "no such device or package"),
     "error": ("E", "raised where a result was expected"),
-    "crashed": ("☠", "the backend's process died"),
-    "timeout": ("⧖", "the backend's process hung"),
+    "crashed": ("C", "the backend's process died"),
+    "timeout": ("T", "the backend's process hung"),
 }
 FAILING = frozenset({"mismatch", "stale", "error"})
 INCOMPLETE = frozenset({"not-run", "crashed", "timeout"})
