@@ -12,9 +12,9 @@ An evaluate function is
 
 It places every array of `arrays` (NumPy, in the dtype under test, labels int64) on `device` as the framework's own
 tensor, without a change of dtype or of memory layout, calls `function(**tensors, **options)`, and returns
-NumPy arrays: the value, and for each name in `differentiable` the gradient by the framework's own autodiff
-under `cotangent` (None where the framework says that there is no path). Where the value's shape is not the
-cotangent's, or `differentiable` is empty, the gradients are {}. What the framework raises is let through.
+NumPy arrays: the value, and for each name in `differentiable` the gradient by the framework's own autodiff under
+`cotangent(value.shape)` (None where the framework says that there is no path). What the framework raises is let
+through.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def always(_: Call) -> bool:
     return True
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dialect:
     """A documented difference from the canonical loss, written as parameters of the reference.
 
@@ -67,7 +67,7 @@ class Dialect:
     when: Callable[[Call], bool] = always
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class KnownIssue:
     """A framework's bug: it differs from its own documentation, or from what can be defended.
 
@@ -93,7 +93,7 @@ class Unsupported:
     when: Callable[[Call], bool]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Implementation:
     """One public entry point of a framework for one loss.
 

@@ -1,0 +1,108 @@
+"""How far a correct result may be from the reference: DESIGN section 4, and nowhere else.
+
+    tolerance = K u (size + conditioning) + the smallest normal number
+
+u is the dtype's unit roundoff. *Size* is what the defining formula adds and subtracts: |term| plus the natural scale
+that the reference states, reduced like the result itself. *Conditioning* is what one rounding of every input would
+do to the result. The smallest normal number is there because processors and frameworks may flush what is below it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lossparity.reference.core import Array, Gradients, Loss
+
+# How many roundings a correct implementation may add up, by dtype. An exception is a declared fact, never a wider number.
+K: dict[str, float] = {"float64": 16.0, "float32": 16.0}
+
+# Steps of the difference quotients. At a jump of the derivative the quotient grows like 1 / step, and is left out.
+_STEPS = (2.0**-20, 2.0**-24)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a correct implementation returns, and how far it may be off, per element."""
+
+    value: Array
+    gradients: Gradients
+    value_tolerance: Array
+    gradient_tolerances: Gradients
+
+
+def expect(loss: Loss, arguments: Mapping[str, Any], dtype: str, cotangent: Array) -> Expected:
+    """The reference's value and gradients under `cotangent`, with their tolerances in `dtype`."""
+    value, pullback = loss.vjp(**arguments)
+    gradients = pullback(cotangent)
+    value_size, gradient_sizes = loss.scales(**arguments, cotangent=cotangent)
+    value_spread, gradient_spreads = _conditioning(loss, arguments, cotangent, value, gradients)
+    info = np.finfo(dtype)
+    unit = K[dtype] * float(info.eps) / 2.0
+    floor = float(info.tiny)
+    with np.errstate(all="ignore"):
+        return Expected(
+            np.asarray(value),
+            gradients,
+            np.asarray(unit * (value_size + value_spread) + floor),
+            {name: unit * (gradient_sizes[name] + gradient_spreads[name]) + floor for name in gradients},
+        )
+
+
+def _conditioning(
+    loss: Loss, arguments: Mapping[str, Any], cotangent: Array, value: Any, gradients: Gradients
+) -> tuple[Array, Gradients]:
+    """The change of value and gradients, per unit of relative change, when inputs shrink a little.
+
+    Inputs only shrink (x becomes x (1 - step)), so that a probability stays one. For the value, the inputs whose
+    shrinking lowers it and those whose shrinking raises it are moved apart, which gives sum |x df/dx|. For the
+    gradients, all of them together, then two halves.
+    """
+    inputs = {name: np.asarray(arguments[name], dtype=np.float64) for name in gradients}
+
+    def moved(step: float, pattern: Mapping[str, Array | float]) -> tuple[Any, Gradients] | None:
+        nearby = {name: x * (1.0 - step * pattern[name]) for name, x in inputs.items()}
+        try:
+            shifted, pullback = loss.vjp(**{**arguments, **nearby})
+            return shifted, pullback(cotangent)
+        except ValueError:  # the neighbour is outside the domain (a box turned inside out)
+            return None
+
+    with np.errstate(all="ignore"):
+        towards = {name: np.sign(inputs[name] * gradients[name]) for name in inputs}
+        value_spread = np.zeros(np.shape(value))
+        for sign in (1.0, -1.0):
+            there = moved(_STEPS[1], {name: (towards[name] * sign > 0).astype(np.float64) for name in inputs})
+            if there is not None:
+                change = np.abs(there[0] - value) / _STEPS[1]
+                value_spread = value_spread + np.where(np.isfinite(change), change, 0.0)
+
+        spreads = {name: np.zeros(gradient.shape) for name, gradient in gradients.items()}
+        halves = [
+            {name: (np.arange(x.size).reshape(x.shape) + i + half) % 2.0 for i, (name, x) in enumerate(inputs.items())}
+            for half in range(2)
+        ]
+        for pattern in (dict.fromkeys(inputs, 1.0), *halves):
+            near, far = moved(_STEPS[1], pattern), moved(_STEPS[0], pattern)
+            if near is None or far is None:
+                continue
+            for name, gradient in gradients.items():
+                small = np.abs(near[1][name] - gradient) / _STEPS[1]
+                large = np.abs(far[1][name] - gradient) / _STEPS[0]
+                smooth = np.isfinite(small) & np.isfinite(large) & (small <= 4.0 * large)
+                spreads[name] = np.maximum(spreads[name], np.where(smooth, np.minimum(small, large), 0.0))
+    return value_spread, spreads
+
+
+def ulp_error(got: Array, want: Array, dtype: str) -> Array:
+    """|got - want| in units in the last place of `want` in `dtype`, per element; 0 where both are the same infinity or NaN."""
+    with np.errstate(all="ignore"):
+        spacing = np.spacing(np.abs(want).astype(dtype)).astype(np.float64)
+        error = np.abs(got.astype(np.float64) - want) / spacing
+        same = (got == want) | (np.isnan(got) & np.isnan(want))
+        error = np.where(same, 0.0, np.where(np.isnan(error), np.inf, error))
+    result: Array = error
+    return result
