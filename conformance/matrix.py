@@ -32,7 +32,7 @@ DEFAULT_SEED = 0
 
 @dataclass(frozen=True)
 class Selection:
-    """Which checks are asked for; an empty tuple means all of them (devices: the framework's first; modes: the first)."""
+    """Which checks are asked for. Empty means all of them; for devices and modes, the framework's first."""
 
     losses: tuple[str, ...] = ()
     dtypes: tuple[str, ...] = ()
@@ -92,6 +92,7 @@ def _rows(implementation: Implementation, selection: Selection) -> Iterator[tupl
 
 
 def aspects(implementation: Implementation, case: Case, dtype: str) -> tuple[str, ...]:
+    """What is checked of one call: shape and dtype before the numbers."""
     if unsupported(implementation, case, dtype):
         return ("value",)
     if "error" in case.tags:
@@ -118,7 +119,7 @@ def unsupported(implementation: Implementation, case: Case, dtype: str) -> str |
         return f"{name} does not take {dtype}"
     loss = DEFINITIONS[case.loss]
     reduction = case.options.get("reduction", loss.defaults.get("reduction"))
-    if reduction is not None and reduction not in implementation.reductions:
+    if reduction in reference.REDUCTIONS and reduction not in implementation.reductions:
         return f"{name} has no reduction {reduction!r}; it has {', '.join(implementation.reductions)}"
     for argument in (*case.arrays, *case.options):
         if argument != "reduction" and argument not in implementation.parameters:
@@ -192,7 +193,7 @@ class Judge:
             return canonical
         return (
             self._in_dialect(implementation, case, check, outcome)
-            or self._known(implementation, case, check, outcome, canonical)
+            or self._known(implementation, case, check, canonical)
             or canonical
         )
 
@@ -327,9 +328,7 @@ class Judge:
         except (TypeError, ValueError):  # the dialect's parameters do not fit this call
             return None
 
-    def _known(
-        self, implementation: Implementation, case: Case, check: Check, outcome: Outcome, canonical: Ruling
-    ) -> Ruling | None:
+    def _known(self, implementation: Implementation, case: Case, check: Check, canonical: Ruling) -> Ruling | None:
         """The ruling by a declared issue of this version, where the difference looks as declared."""
         call = self._call(case, check.dtype)
         for issue in implementation.known_issues:
@@ -431,7 +430,7 @@ def _symptom(differing: Array) -> str:
 
 
 def _inputs_at(index: tuple[Any, ...], arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The numbers of each array that belong to one element of a result: the element, else its row, else a small whole."""
+    """The numbers of each array that belong to one element of a result: it, else its row, else a small whole."""
     found = {}
     for name, value in arguments.items():
         if not isinstance(value, np.ndarray):

@@ -17,7 +17,8 @@ import numpy as np
 
 from lossparity.reference.core import Array, Gradients, Loss
 
-# How many roundings a correct implementation may add up, by dtype. An exception is a declared fact, never a wider number.
+# How many roundings a correct implementation may add up, by dtype. An exception is a declared fact, never a wider
+# number.
 K: dict[str, float] = {"float64": 16.0, "float32": 16.0}
 
 # Steps of the difference quotients. At a jump of the derivative the quotient grows like 1 / step, and is left out.
@@ -98,7 +99,7 @@ def _conditioning(
 
 
 def ulp_error(got: Array, want: Array, dtype: str) -> Array:
-    """|got - want| in units in the last place of `want` in `dtype`, per element; 0 where both are the same infinity or NaN."""
+    """|got - want| in units in the last place of `want` in `dtype`, per element; 0 for the same infinity or NaN."""
     with np.errstate(all="ignore"):
         spacing = np.spacing(np.abs(want).astype(dtype)).astype(np.float64)
         error = np.abs(got.astype(np.float64) - want) / spacing

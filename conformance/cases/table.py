@@ -1,25 +1,15 @@
-"""The cases: one row each, data only."""
+"""What a row of the case table is."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from lossparity import reference
-from lossparity.conformance.data import (
-    Recipe,
-    Stream,
-    given,
-    lay_out,
-    positives,
-    reals,
-    strided,
-)
-from lossparity.reference.core import Array, Loss
+from lossparity.conformance.data import Recipe, Stream, lay_out
+from lossparity.reference.core import Array
 
 DTYPES = ("float64", "float32")
 
@@ -59,10 +49,20 @@ class Case:
         return cotangent
 
 
+# The reductions that every framework has in some form, and those that only weights of samples tell apart.
 ALL = ("none", "mean", "sum")
+UNWEIGHTED = (*ALL, "sum_over_batch_size", "sum_by_nonzero_weights")
+WEIGHTED = (
+    "none",
+    "sum",
+    "sum_over_batch_size",
+    "mean_with_sample_weight",
+    "sum_by_nonzero_weights",
+    "sum_over_nonzero_weights",
+)
 
 
-def _rows(
+def rows(
     loss: str,
     name: str,
     arrays: Mapping[str, Recipe],
@@ -80,38 +80,3 @@ def _rows(
         yield Case(loss, name, arrays, options or {}, words, dtypes)
     for reduction in reductions:
         yield Case(loss, f"{name}-{reduction}", arrays, {**(options or {}), "reduction": reduction}, words, dtypes)
-
-
-def _regression(loss: str) -> Iterator[Case]:
-    x, y = reals(3, 4), reals(3, 4)
-    row = functools.partial(_rows, loss)
-    yield from row("plain", {"input": x, "target": y})
-    yield from row("one-element", {"input": reals(1), "target": reals(1)})
-    yield from row("rank4", {"input": reals(2, 3, 2, 2), "target": reals(2, 3, 2, 2)})
-    yield from row("strided", {"input": strided(x), "target": strided(y)}, tags="strided")
-    yield from row("broadcast-row", {"input": x, "target": reals(1, 4)}, tags="broadcast")
-    yield from row("broadcast-outer", {"input": reals(3, 1), "target": reals(1, 4)}, tags="broadcast")
-    yield from row("empty", {"input": given(np.zeros((0, 4))), "target": given(np.zeros((0, 4)))}, tags="empty nan")
-    yield from row("equal", {"input": given([1.0, -2.0, 0.0]), "target": given([1.0, -2.0, 0.0])}, tags="kink constant")
-    yield from row(
-        "worked",
-        {"input": given([[1.0, 2.0], [3.0, 4.0]]), "target": given([[5.0, 6.0], [7.0, 8.0]])},
-        tags="worked constant",
-    )
-    if "weight" in _loss(loss).arguments:
-        yield from row("weight", {"input": x, "target": y, "weight": positives(3, 4)})
-
-
-def _cases() -> Iterator[Case]:
-    for loss in ("l1_loss", "mse_loss", "smooth_l1_loss", "huber_loss"):
-        yield from _regression(loss)
-
-
-def _loss(name: str) -> Loss:
-    return reference.LOSSES[name]
-
-
-CASES: dict[str, dict[str, Case]] = {}
-for _case in _cases():
-    if CASES.setdefault(_case.loss, {}).setdefault(_case.name, _case) is not _case:
-        raise ValueError(f"two cases of {_case.loss} are named {_case.name}")
