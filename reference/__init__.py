@@ -10,6 +10,18 @@ losses are built on.
 
 from __future__ import annotations
 
+from lossparity.reference.activations import log_softmax, sigmoid, softmax
+from lossparity.reference.classification import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    categorical_hinge_loss,
+    cross_entropy,
+    hinge_loss,
+    kl_div,
+    log_loss,
+    nll_loss,
+    squared_hinge_loss,
+)
 from lossparity.reference.core import REDUCTIONS, Loss
 from lossparity.reference.regression import huber_loss, l1_loss, mse_loss, smooth_l1_loss
 
@@ -20,7 +32,18 @@ LOSSES: dict[str, Loss] = {
         mse_loss,
         smooth_l1_loss,
         huber_loss,
+        binary_cross_entropy,
+        binary_cross_entropy_with_logits,
+        nll_loss,
+        cross_entropy,
+        kl_div,
+        log_loss,
+        hinge_loss,
+        squared_hinge_loss,
+        categorical_hinge_loss,
     )
 }
 
-__all__ = ["LOSSES", "REDUCTIONS", "Loss", *LOSSES]
+ACTIVATIONS: dict[str, Loss] = {each.name: each for each in (sigmoid, softmax, log_softmax)}
+
+__all__ = ["ACTIVATIONS", "LOSSES", "REDUCTIONS", "Loss", *ACTIVATIONS, *LOSSES]

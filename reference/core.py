@@ -88,7 +88,9 @@ class Labels:
     differentiable: bool = False
     optional: bool = False
 
-    def __call__(self, name: str, value: Any) -> Array:
+    def __call__(self, name: str, value: Any) -> Array | None:
+        if value is None and self.optional:
+            return None
         array = as_array(name, value)
         if array.dtype.kind not in "iub" and array.size:
             raise TypeError(f"{name} must hold integer labels; its dtype is {array.dtype}")
@@ -143,6 +145,21 @@ class Integer:
 
 
 @dataclass(frozen=True)
+class Axes:
+    """An axis, several of them, or None for all; they reach the formula as a tuple or None."""
+
+    differentiable: bool = False
+
+    def __call__(self, name: str, value: Any) -> tuple[int, ...] | None:
+        if value is None:
+            return None
+        axes = value if isinstance(value, (tuple, list)) else (value,)
+        if any(isinstance(axis, bool) or not isinstance(axis, (int, np.integer)) for axis in axes):
+            raise TypeError(f"{name} must be an integer, integers or None; it is {value!r}")
+        return tuple(int(axis) for axis in axes)
+
+
+@dataclass(frozen=True)
 class Flag:
     """True or False."""
 
@@ -169,7 +186,7 @@ class Choice:
         return value
 
 
-Argument: TypeAlias = Real | Labels | Either | Number | Integer | Flag | Choice
+Argument: TypeAlias = Real | Labels | Either | Number | Integer | Axes | Flag | Choice
 
 # Every loss takes these by keyword, unless its own formula has an argument of the name.
 _COMMON: dict[str, tuple[Any, Argument]] = {
@@ -199,6 +216,7 @@ class Loss:
         formula: Callable[..., Terms],
         arguments: Mapping[str, Argument],
         broadcast: Iterable[str],
+        same_shape: Sequence[str],
         reductions: Sequence[str],
     ) -> None:
         signature = inspect.signature(formula)
@@ -226,6 +244,7 @@ class Loss:
         self.required = tuple(p.name for p in parameters if p.default is p.empty)
         self._positional = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
         self._broadcast = tuple(broadcast)
+        self._same_shape = tuple(same_shape)
         self._weighs = "sample_weight" in extra
         self._own = tuple(n for n in signature.parameters if n != "reduction")
         self.differentiable = tuple(n for n, a in self.arguments.items() if a.differentiable)
@@ -295,9 +314,11 @@ class Loss:
         for name, argument in self.arguments.items():
             bound[name] = argument(name, bound[name])
         shapes = {name: bound[name].shape for name in self.differentiable}
-        self._broadcast_arguments(bound)
+        scalar = self._broadcast_arguments(bound)
         with np.errstate(all="ignore"):  # an overflow or 0/0 is part of the answer: inf and NaN are returned
             terms = self.formula(**{name: bound[name] for name in self._own})
+            if scalar:
+                terms = terms._replace(value=terms.value.reshape(()))
             if not self.reductions:
                 return terms.value, terms, 1.0, shapes
             if bound["average_last_axis"]:
@@ -306,7 +327,14 @@ class Loss:
             value, factor = _reduce(terms, weight, bound, batch=shapes[self.differentiable[0]][:1])
         return value, terms, factor, shapes
 
-    def _broadcast_arguments(self, bound: dict[str, Any]) -> None:
+    def _broadcast_arguments(self, bound: dict[str, Any]) -> bool:
+        """Give the arguments that broadcast one shape; True if that is (), for which the formula gets (1,)."""
+        for name in self._same_shape[1:]:
+            model = self._same_shape[0]
+            if bound[name].shape != bound[model].shape:
+                raise ValueError(
+                    f"{name} must have the shape of {model}, {bound[model].shape}; its shape is {bound[name].shape}"
+                )
         present = [name for name in self._broadcast if bound[name] is not None]
         shapes = {bound[name].shape for name in present}
         if len(shapes) > 1:
@@ -317,6 +345,11 @@ class Loss:
                 raise ValueError(f"these shapes must broadcast against each other: {listed}") from None
             for name in present:
                 bound[name] = np.broadcast_to(bound[name], shape)
+        elif shapes == {()}:  # of shape () NumPy makes numbers, into which a formula could not write
+            for name in present:
+                bound[name] = bound[name].reshape(1)
+            return True
+        return False
 
 
 def _reduce(terms: Terms, weight: Array | None, bound: Mapping[str, Any], batch: tuple[int, ...]) -> tuple[Any, Any]:
@@ -396,20 +429,21 @@ def _unbroadcast(gradient: Array, shape: tuple[int, ...]) -> Array:
         return gradient
     added = gradient.ndim - len(shape)
     stretched = [added + i for i, n in enumerate(shape) if n == 1 and gradient.shape[added + i] != 1]
-    summed: Array = np.sum(gradient, axis=(*range(added), *stretched)).reshape(shape)
-    return summed
+    return np.asarray(np.sum(gradient, axis=(*range(added), *stretched))).reshape(shape)
 
 
 def loss(
     arguments: Mapping[str, Argument],
     *,
     broadcast: Iterable[str] = (),
+    same_shape: Sequence[str] = (),
     reductions: Sequence[str] = _REDUCTIONS,
 ) -> Callable[[Callable[..., Terms]], Loss]:
     """Make a `Loss` of a formula.
 
     arguments: what each argument of the formula may be (all but `reduction`).
     broadcast: the arguments that are broadcast to one common shape before the formula sees them.
+    same_shape: those among them whose shapes must be equal.
     reductions: those the loss offers; none of them for an activation, which is never reduced.
     """
-    return lambda formula: Loss(formula, arguments, broadcast, reductions)
+    return lambda formula: Loss(formula, arguments, broadcast, same_shape, reductions)

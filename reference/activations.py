@@ -1,0 +1,127 @@
+"""The activations that losses are built on. They are not reduced: `vjp` takes a cotangent of the value's shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lossparity.reference.core import Argument, Array, Gradients, Integer, Real, Terms, loss
+
+_INPUT: dict[str, Argument] = {"input": Real(differentiable=True)}
+_ALONG: dict[str, Argument] = {**_INPUT, "dim": Integer()}
+
+
+def to_rows(array: Array, axis: int) -> Array:
+    """`array` as a matrix whose rows run along `axis` (a view where that is possible)."""
+    if axis not in (-1, array.ndim - 1):
+        array = np.moveaxis(array, axis, -1)
+    return array.reshape(-1, array.shape[-1])
+
+
+def from_rows(rows: Array, shape: tuple[int, ...], axis: int) -> Array:
+    """The inverse of `to_rows` for an array of that shape."""
+    if axis in (-1, len(shape) - 1):
+        return rows.reshape(shape)
+    axis %= len(shape)
+    return np.moveaxis(rows.reshape(*shape[:axis], *shape[axis + 1 :], shape[axis]), -1, axis)
+
+
+def shifted_exponentials(rows: Array) -> tuple[Array, Array, Array, Array]:
+    """What the softmax of each row is made of: z = x - x_k, e^z, k as a flat index, and the rest.
+
+    k is the (first) largest of the row. e holds 0 in its place, so that rest = sum_{j != k} e^{z_j} keeps its
+    digits however confident the row is: log sum_j e^{z_j} = log1p(rest), p_j = e^{z_j} / (1 + rest) for j != k.
+    """
+    top = rows.argmax(axis=1)
+    top += np.arange(0, rows.size, rows.shape[1])
+    z = np.subtract(rows, rows.take(top)[:, None], order="C")
+    e = np.exp(z)
+    e.reshape(-1)[top] = 0.0
+    return z, e, top, e.sum(axis=1)
+
+
+def _rows_along(input: Array, dim: int) -> Array:
+    if not -input.ndim <= dim < input.ndim:
+        raise ValueError(f"dim must be an axis of input, whose shape is {input.shape}; it is {dim}")
+    if not input.shape[dim]:
+        raise ValueError(f"input must hold at least one class along dim {dim}; its shape is {input.shape}")
+    return to_rows(input, dim)
+
+
+@loss(_INPUT, reductions=())
+def sigmoid(input: Any) -> Terms:
+    """The logistic function.
+
+    Shapes: any, kept. Domain: all reals, -inf and inf included. Smooth.
+    Source: torch.sigmoid, https://docs.pytorch.org/docs/stable/generated/torch.sigmoid.html
+    """
+    # p = 1 / (1 + e^-x), which for x < 0 is e^x / (1 + e^x): no exponential overflows
+    # dp/dx = p (1 - p) = e^-|x| / (1 + e^-|x|)^2
+    e = np.exp(-np.abs(input))
+    denominator = 1.0 + e
+    p = np.where(np.signbit(input), e, 1.0) / denominator
+
+    def pullback(g: Array | float) -> Gradients:
+        return {"input": e / denominator / denominator * g}
+
+    return Terms(p, pullback, scale=lambda g: (0.0, {"input": p * g}))  # 1 - p is a difference, times p
+
+
+@loss(_ALONG, reductions=())
+def softmax(input: Any, dim: int = -1) -> Terms:
+    """Exponentials divided by their sum along `dim`.
+
+    Shapes: any of at least one axis, kept. Domain: all reals; -inf is a masked entry, of probability 0. Smooth.
+    Errors: ValueError for a `dim` that input does not have, or of length 0.
+    Source: torch.nn.functional.softmax, https://docs.pytorch.org/docs/stable/generated/torch.nn.Softmax.html
+    """
+    # p_j = e^(x_j - m) / sum_i e^(x_i - m), m = max x: the shift keeps the exponentials from overflowing
+    # vjp: g -> p (g - sum_j g_j p_j)
+    rows = _rows_along(input, dim)
+    _, p, top, rest = shifted_exponentials(rows)
+    p.reshape(-1)[top] = 1.0
+    p /= (1.0 + rest)[:, None]
+
+    def pullback(g: Array | float) -> Gradients:
+        cotangent = to_rows(np.broadcast_to(g, input.shape), dim)
+        gradient = cotangent - np.einsum("ij,ij->i", cotangent, p)[:, None]
+        gradient *= p
+        return {"input": from_rows(gradient, input.shape, dim)}
+
+    def scale(g: Array | float) -> tuple[float, Gradients]:
+        cotangent = to_rows(np.broadcast_to(g, input.shape), dim)
+        size = p * (cotangent + np.einsum("ij,ij->i", cotangent, p)[:, None])
+        return 0.0, {"input": from_rows(size, input.shape, dim)}
+
+    return Terms(from_rows(p, input.shape, dim), pullback, scale)
+
+
+@loss(_ALONG, reductions=())
+def log_softmax(input: Any, dim: int = -1) -> Terms:
+    """The logarithm of softmax, exact where softmax is 1 or underflows.
+
+    Shapes: any of at least one axis, kept. Domain: all reals; -inf is a masked entry, of log-probability -inf. Smooth.
+    Errors: ValueError for a `dim` that input does not have, or of length 0.
+    Source: torch.nn.functional.log_softmax, https://docs.pytorch.org/docs/stable/generated/torch.nn.LogSoftmax.html
+    """
+    # l_j = x_j - m - log sum_i e^(x_i - m) = z_j - log1p(rest), m = max x
+    # vjp: g -> g - p sum_j g_j
+    rows = _rows_along(input, dim)
+    z, p, top, rest = shifted_exponentials(rows)
+    z -= np.log1p(rest)[:, None]
+    p.reshape(-1)[top] = 1.0
+    p /= (1.0 + rest)[:, None]
+
+    def pullback(g: Array | float) -> Gradients:
+        cotangent = to_rows(np.broadcast_to(g, input.shape), dim)
+        gradient = p * -cotangent.sum(axis=1)[:, None]
+        gradient += cotangent
+        return {"input": from_rows(gradient, input.shape, dim)}
+
+    def scale(g: Array | float) -> tuple[float, Gradients]:
+        cotangent = to_rows(np.broadcast_to(g, input.shape), dim)
+        size = cotangent + p * cotangent.sum(axis=1)[:, None]
+        return 1.0, {"input": from_rows(size, input.shape, dim)}
+
+    return Terms(from_rows(z, input.shape, dim), pullback, scale)

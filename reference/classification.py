@@ -1,0 +1,626 @@
+"""Classification losses, on probabilities, log-probabilities, logits and margins."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from lossparity.reference.activations import from_rows, shifted_exponentials, to_rows
+from lossparity.reference.core import (
+    REDUCTIONS,
+    Argument,
+    Array,
+    Choice,
+    Either,
+    Flag,
+    Gradients,
+    Integer,
+    Labels,
+    Number,
+    Real,
+    Terms,
+    loss,
+)
+
+_PROBABILITY = Real(differentiable=True, minimum=0.0, maximum=1.0)
+_REAL = Real(differentiable=True)
+_PAIR = ("input", "target")
+_WEIGHT = Real(optional=True)
+_CLIP = Real(optional=True, minimum=0.0, maximum=1.0)
+
+
+def _product(factor: Array, logs: Array) -> Array:
+    """factor * logs with 0 * inf = 0, the convention 0 log 0 = 0. NaN stays NaN."""
+    product: Array = factor * logs
+    if np.isnan(product.sum()):
+        product = np.where((factor == 0) & np.isinf(logs), 0.0, product)
+    return product
+
+
+def _clip_range(clip: Array) -> tuple[float, float]:
+    """The interval [c, 1 - c] for one number c, [low, high] for two."""
+    if clip.shape not in ((), (2,)):
+        raise ValueError(f"clip must be one number c, for [c, 1 - c], or a pair (low, high); its shape is {clip.shape}")
+    low, high = (float(clip), 1.0 - float(clip)) if clip.shape == () else clip.tolist()
+    if low > high:
+        raise ValueError(f"clip must leave an interval; it leaves [{low:g}, {high:g}]")
+    return low, high
+
+
+def _weighted(g: Array | float, weight: Array | None) -> Array | float:
+    return g if weight is None else g * weight
+
+
+@loss(
+    {
+        "input": _PROBABILITY,
+        "target": _PROBABILITY,
+        "weight": _WEIGHT,
+        "clip": _CLIP,
+        "log_clamp": Number(maximum=0.0),
+        "gradient_floor": Number(minimum=0.0),
+        "epsilon": Number(minimum=0.0),
+    },
+    broadcast=("input", "target", "weight"),
+    same_shape=("input", "target"),
+)
+def binary_cross_entropy(
+    input: Any,
+    target: Any,
+    weight: Any = None,
+    reduction: str = "mean",
+    *,
+    clip: Any = 0.0,
+    log_clamp: float = -math.inf,
+    gradient_floor: float = 0.0,
+    epsilon: float = 0.0,
+) -> Terms:
+    """Cross entropy of a probability against the probability of a yes.
+
+    Shapes: input and target alike; weight broadcasts to them. Domain: input and target in [0, 1].
+    Conventions: 0 log 0 = 0, and the gradient there is that of the term that is left.
+    Dialects: `clip` moves the probability into [c, 1 - c], or (low, high), with gradient 0 outside (Keras);
+    `log_clamp` bounds both logarithms of the value from below and `gradient_floor` the p (1 - p) by which the
+    gradient is divided (torch: -100 and float32's 1e-12); `epsilon` is added inside both logarithms (TF v1).
+    Errors: ValueError for a probability outside [0, 1].
+    Source: torch.nn.functional.binary_cross_entropy,
+    https://docs.pytorch.org/docs/stable/generated/torch.nn.BCELoss.html
+    """
+    # a = p + eps, b = 1 - p + eps, p clipped;  l = -w (y log a + (1 - y) log b)
+    # dl/dp = w ((1 - y) / b - y / a) = w (p - y + eps (1 - 2 y)) / (a b)
+    # dl/dy = w (log b - log a)
+    low, high = _clip_range(clip)
+    p = input if (low, high) == (0.0, 1.0) else np.clip(input, low, high)
+    a = p + epsilon if epsilon else p
+    log_a, log_b = np.log(a), np.log1p(epsilon - p)
+    value = _product(target, np.maximum(log_a, log_clamp) if log_clamp > -math.inf else log_a)
+    value += _product(1.0 - target, np.maximum(log_b, log_clamp) if log_clamp > -math.inf else log_b)
+    value *= -1.0 if weight is None else -weight
+
+    def pullback(g: Array | float) -> Gradients:
+        g = _weighted(g, weight)
+        slope = p - target
+        if epsilon:
+            slope += epsilon * (1.0 - 2.0 * target)
+        divisor = 1.0 - p
+        divisor += epsilon
+        divisor *= a
+        if gradient_floor:
+            np.maximum(divisor, gradient_floor, out=divisor)
+        slope /= divisor
+        if np.isnan(slope.sum()):  # 0 / 0: p = y = 0 leaves -log(1 - p), p = y = 1 leaves -log p
+            slope[(p == 0) & (target == 0)] = 1.0
+            slope[(p == 1) & (target == 1)] = -1.0
+        if p is not input:
+            slope[(input < low) | (input > high)] = 0.0
+        slope *= g
+        return {"input": slope, "target": (log_b - log_a) * g}
+
+    def scale(g: Array | float) -> tuple[Array | float, Gradients]:
+        size = np.abs(_weighted(1.0, weight))
+        return size, {"target": g * size}
+
+    return Terms(value, pullback, scale)
+
+
+@loss(
+    {"input": _REAL, "target": _REAL, "weight": _WEIGHT, "pos_weight": _WEIGHT},
+    broadcast=("input", "target", "weight", "pos_weight"),
+    same_shape=("input", "target"),
+)
+def binary_cross_entropy_with_logits(
+    input: Any, target: Any, weight: Any = None, reduction: str = "mean", pos_weight: Any = None
+) -> Terms:
+    """Cross entropy of sigmoid(input) against the probability of a yes, exact in both tails.
+
+    Shapes: input and target alike; weight and pos_weight broadcast to them. Domain: all reals; meaningful for
+    target in [0, 1], which is not checked, as nowhere else. Smooth. `pos_weight` multiplies the positive term.
+    Source: torch.nn.functional.binary_cross_entropy_with_logits,
+    https://docs.pytorch.org/docs/stable/generated/torch.nn.BCEWithLogitsLoss.html
+    """
+    # With e = e^-|x|:  -log sigmoid(x) = log1p(e) + max(-x, 0),  -log sigmoid(-x) = log1p(e) + max(x, 0)
+    # l = -w (v y log sigmoid(x) + (1 - y) log sigmoid(-x)) = w (c log1p(e) + h x),  v = pos_weight,
+    #     c = v y + (1 - y),  h = 1 - y for x >= 0, -v y for x < 0
+    # dl/dx = w (h - c sign(x) e / (1 + e)), where nothing cancels if y is 0 or 1
+    # dl/dy = w ((v - 1) log1p(e) - x (1 for x >= 0, v for x < 0))
+    positive = ~np.signbit(input)
+    e = np.abs(input)
+    np.exp(np.negative(e, out=e), out=e)
+    log1p_e = np.log1p(e)
+    if pos_weight is None:
+        h, c = positive - target, None
+    else:
+        h = np.where(positive, 1.0 - target, -pos_weight * target)
+        c = pos_weight * target + (1.0 - target)
+    value = _product(h, input)
+    value += log1p_e if c is None else c * log1p_e
+    if weight is not None:
+        value *= weight
+
+    def pullback(g: Array | float) -> Gradients:
+        g = _weighted(g, weight)
+        slope = 1.0 + e
+        np.divide(e, slope, out=slope)
+        np.copysign(slope, input, out=slope)
+        if c is not None:
+            slope *= c
+        np.subtract(h, slope, out=slope)
+        slope *= g
+        if pos_weight is None:
+            return {"input": slope, "target": input * -g}
+        of_target = (pos_weight - 1.0) * log1p_e
+        of_target -= input * np.where(positive, 1.0, pos_weight)
+        of_target *= g
+        return {"input": slope, "target": of_target}
+
+    def scale(g: Array | float) -> tuple[Array | float, Gradients]:
+        size = np.abs(_weighted(1.0, weight) * (1.0 if c is None else c))
+        return size, {"input": size * g} if pos_weight is None else {"input": size * g, "target": size * g}
+
+    return Terms(value, pullback, scale)
+
+
+@loss(
+    {"input": _REAL, "target": _REAL, "log_target": Flag(), "clip": _CLIP},
+    broadcast=("input", "target"),
+    reductions=tuple(REDUCTIONS),
+)
+def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = False, *, clip: Any = None) -> Terms:
+    """Kullback-Leibler divergence of `target` from log-probabilities `input`, per element.
+
+    Shapes: input and target broadcast; the terms have the common shape. "mean" divides by the number of
+    elements, "batchmean" by the first axis of input. Domain: input any log-probability, -inf included; target
+    >= 0 (NaN elsewhere), or any log-probability with `log_target`.
+    Conventions: 0 log 0 = 0 log(0 / 0) = 0; there the derivative in target is its one-sided limit, -inf for a finite
+    input and inf for an input of -inf.
+    Dialects: `clip` moves both probabilities into [c, 1 - c], or (low, high), with gradient 0 outside (Keras).
+    Source: torch.nn.functional.kl_div, https://docs.pytorch.org/docs/stable/generated/torch.nn.KLDivLoss.html
+    """
+    # l = q (log q - x), q = target, or q = e^t and log q = t with log_target
+    # dl/dx = -q
+    # dl/dq = log q - x + 1;  with log_target dl/dt = q (t - x + 1)
+    x, t = input, target
+    if clip is not None:
+        low, high = _clip_range(clip)
+        log_low, log_high = np.log(low), np.log(high)
+        x = np.clip(input, log_low, log_high)
+        t = np.clip(target, log_low, log_high) if log_target else np.clip(target, low, high)
+    q = np.exp(t) if log_target else t
+    ratio = (t if log_target else np.log(t)) - x
+    if np.isnan(ratio.sum()):
+        ratio[(q == 0) & (x == -math.inf)] = math.inf
+    value = _product(q, ratio)
+
+    def pullback(g: Array | float) -> Gradients:
+        of_input = q * -g
+        of_target = ratio + 1.0
+        if log_target:
+            of_target = _product(q, of_target)
+        of_target *= g
+        if clip is not None:
+            of_input[(input < log_low) | (input > log_high)] = 0.0
+            of_target[(target < log_low) | (target > log_high) if log_target else (target < low) | (target > high)] = (
+                0.0
+            )
+        return {"input": of_input, "target": of_target}
+
+    def scale(g: Array | float) -> tuple[Array | float, Gradients]:
+        return 0.0, {"target": g * q if log_target else g + np.zeros_like(q)}
+
+    return Terms(value, pullback, scale)
+
+
+def _classes(input: Array, weight: Array | None) -> int:
+    """The number of classes: the length of axis 1, or of the only axis."""
+    axis = min(input.ndim - 1, 1)
+    if axis < 0 or not input.shape[axis]:
+        raise ValueError(
+            f"input must have shape (C,), (N, C) or (N, C, d1, ...), with one class or more; its shape is {input.shape}"
+        )
+    classes: int = input.shape[axis]
+    if weight is not None and weight.shape != (classes,):
+        raise ValueError(f"weight must hold one number for each of the {classes} classes; its shape is {weight.shape}")
+    return classes
+
+
+def _labels(
+    target: Array, shape: tuple[int, ...], classes: int, ignore_index: int | None
+) -> tuple[Array, Array | None]:
+    """The labels in a row, ignored ones replaced by 0, and which are not ignored (None: all)."""
+    if target.shape != shape:
+        raise ValueError(
+            f"target must hold one label for each row of input, in shape {shape}; its shape is {target.shape}"
+        )
+    if target.dtype != np.int64 and target.size:
+        raise TypeError(f"target must hold integer labels (or have the shape of input); its dtype is {target.dtype}")
+    labels = target.reshape(-1).astype(np.int64, copy=False)
+    in_range = not labels.size or (labels.min() >= 0 and labels.max() < classes)
+    if in_range and (ignore_index is None or not 0 <= ignore_index < classes):
+        return labels, None
+    kept = np.ones(labels.shape, bool) if ignore_index is None else labels != ignore_index
+    wrong = labels[kept & ((labels < 0) | (labels >= classes))]
+    if wrong.size:
+        or_ignored = "" if ignore_index is None else f", or be ignore_index {ignore_index}"
+        raise ValueError(f"target must hold labels from 0 to {classes - 1}{or_ignored}; it holds {wrong[0]}")
+    return np.where(kept, labels, 0), kept
+
+
+def _without(axis: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    return shape[:axis] + shape[axis + 1 :]
+
+
+def _row_weights(labels: Array, kept: Array | None, weight: Array | None) -> Array:
+    """The class weight of each row's label, 0 for an ignored row."""
+    weights = np.ones(labels.size) if weight is None else weight.take(labels)
+    return weights if kept is None else weights * kept
+
+
+@loss({"input": _REAL, "target": Labels(), "weight": _WEIGHT, "ignore_index": Integer()})
+def nll_loss(input: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean") -> Terms:
+    """Negative of the log-probability at the label.
+
+    Shapes: input (C,), (N, C) or (N, C, d1, ...); target without the class axis; weight (C,). "mean" divides by
+    the sum of the labels' weights. Domain: any log-probability. A row with label `ignore_index` counts 0, in the
+    sum of weights too, whatever its input; so does -inf under weight 0.
+    Errors: ValueError for a label that is neither in [0, C) nor `ignore_index`, and for shapes that do not fit.
+    Source: torch.nn.functional.nll_loss, https://docs.pytorch.org/docs/stable/generated/torch.nn.NLLLoss.html
+    """
+    # l_n = -w_t x_(n, t), t = target_n, w_t = 0 if t = ignore_index;  "mean" divides by sum_n w_t
+    # dl_n/dx_(n, j) = -w_t if j = t else 0
+    classes = _classes(input, weight)
+    axis = min(input.ndim - 1, 1)
+    labels, kept = _labels(target, _without(axis, input.shape), classes, ignore_index)
+    rows = to_rows(input, axis)
+    at = labels + np.arange(0, rows.size, classes)
+    weights = _row_weights(labels, kept, weight)
+    value = _product(-weights, rows.take(at))
+    if kept is not None:
+        value[~kept] = 0.0
+
+    def pullback(g: Array | float) -> Gradients:
+        gradient = np.zeros(rows.shape)
+        gradient.reshape(-1)[at] = weights * -np.reshape(g, -1)
+        return {"input": from_rows(gradient, input.shape, axis)}
+
+    return Terms(value.reshape(target.shape), pullback, denominator=float(weights.sum()))
+
+
+@loss(
+    {
+        "input": _REAL,
+        "target": Either(),
+        "weight": _WEIGHT,
+        "ignore_index": Integer(),
+        "label_smoothing": Number(minimum=0.0, maximum=1.0),
+    }
+)
+def cross_entropy(
+    input: Any,
+    target: Any,
+    weight: Any = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Terms:
+    """Cross entropy of softmax(input) against class indices or class probabilities.
+
+    Shapes: input (C,), (N, C) or (N, C, d1, ...); target: integer labels without the class axis, or probabilities
+    in input's shape; weight (C,). "mean" divides by the sum of the labels' weights, for probabilities by the
+    number of rows. Domain: all reals; a logit of -inf is a masked class, whose loss counts where its weight
+    times (smoothed) probability is not 0. Rows labelled `ignore_index` count 0, whatever their input. Smooth.
+    Errors: ValueError for a label that is neither in [0, C) nor `ignore_index`, for an `ignore_index` >= 0 with
+    probabilities, and for shapes that do not fit.
+    Source: torch.nn.functional.cross_entropy,
+    https://docs.pytorch.org/docs/stable/generated/torch.nn.CrossEntropyLoss.html
+    """
+    # z_j = x_j - max x and R = sum of e^z without the maximum's, so that -log p_j = log1p(R) - z_j
+    # l = sum_j a_j (log1p(R) - z_j),  a_j = w_j ((1 - s) target_j + s / C),  s = label_smoothing
+    # dl/dx_j = A p_j - a_j,  A = sum_j a_j;  at the maximum as A - a_j - A R / (1 + R), which does not cancel
+    # dl/dtarget_j = (1 - s) w_j (log1p(R) - z_j)
+    classes = _classes(input, weight)
+    if target.shape != input.shape:
+        return _cross_entropy_of_labels(input, target, weight, ignore_index, label_smoothing, classes)
+    if ignore_index >= 0:
+        raise ValueError(f"ignore_index goes with labels; it is {ignore_index}, and target holds probabilities")
+    return _cross_entropy_of_probabilities(input, target.astype(np.float64, copy=False), weight, label_smoothing)
+
+
+def _cross_entropy_of_labels(
+    input: Array, target: Array, weight: Array | None, ignore_index: int, s: float, classes: int
+) -> Terms:
+    # a_j = spike + flat_j at the label, flat_j elsewhere:  spike = (1 - s) w_t, flat = s w / C
+    axis = min(input.ndim - 1, 1)
+    labels, kept = _labels(target, _without(axis, input.shape), classes, ignore_index)
+    z, e, top, rest = shifted_exponentials(to_rows(input, axis))
+    first = np.arange(0, z.size, classes)
+    at = labels + first
+    row_weight = _row_weights(labels, kept, weight)
+    flat = np.full(classes, s / classes) if weight is None else weight * (s / classes)
+    spike = row_weight * (1.0 - s) if s else row_weight
+    total = spike + flat.sum() if s else spike
+    value = total * np.log1p(rest) - _product(spike, z.take(at))
+    if s:
+        value -= _row_dot(flat, z)
+    if kept is not None:
+        value[~kept] = 0.0
+
+    def pullback(g: Array | float) -> Gradients:
+        g = np.reshape(g, -1) if np.ndim(g) else g
+        others = 1.0 + rest
+        gradient = e * (total * g / others)[:, None]
+        if s:
+            gradient -= flat * (g[:, None] if isinstance(g, np.ndarray) else g)
+        entries = gradient.reshape(-1)
+        entries[at] -= spike * g
+        beside = total - np.where(top == at, spike, 0.0)  # A - a_j at the maximum
+        if s:
+            beside -= flat.take(top - first)
+        entries[top] = (beside - total * rest / others) * g
+        if kept is not None:
+            gradient[~kept] = 0.0
+        return {"input": from_rows(gradient, input.shape, axis)}
+
+    def scale(g: Array | float) -> tuple[Array | float, Gradients]:
+        g = np.reshape(g, -1) if np.ndim(g) else g
+        size = np.zeros(z.shape) + np.abs(flat) * np.reshape(g, (-1, 1))
+        size.reshape(-1)[at] += np.abs(spike) * g
+        return np.abs(total).reshape(target.shape), {"input": from_rows(size, input.shape, axis)}
+
+    return Terms(value.reshape(target.shape), pullback, scale, denominator=float(row_weight.sum()))
+
+
+def _cross_entropy_of_probabilities(input: Array, target: Array, weight: Array | None, s: float) -> Terms:
+    axis = min(input.ndim - 1, 1)
+    shape = _without(axis, input.shape)
+    z, e, top, rest = shifted_exponentials(to_rows(input, axis))
+    a = to_rows(target, axis)
+    if s:
+        a = (1.0 - s) * a
+        a += s / z.shape[1]
+    if weight is not None:
+        a = a * weight
+    total = a.sum(axis=1)
+    log_sum = np.log1p(rest)
+    value = total * log_sum - _row_dot(a, z)
+    slope = np.asarray(1.0 - s) if weight is None else (1.0 - s) * weight
+
+    def pullback(g: Array | float) -> Gradients:
+        g = np.reshape(g, (-1, 1)) if np.ndim(g) else g
+        others = 1.0 + rest
+        gradient = e * (total / others)[:, None]
+        gradient -= a
+        gradient.reshape(-1)[top] = total - a.take(top) - total * rest / others
+        gradient *= g
+        of_target = _product(slope * g, log_sum[:, None] - z)
+        return {
+            "input": from_rows(gradient, input.shape, axis),
+            "target": from_rows(of_target, input.shape, axis),
+        }
+
+    def scale(g: Array | float) -> tuple[Array | float, Gradients]:
+        g = np.reshape(g, (-1, 1)) if np.ndim(g) else g
+        of_target = np.broadcast_to(np.abs(slope) * g, z.shape)
+        return np.abs(total).reshape(shape), {
+            "input": from_rows(np.abs(a) * g, input.shape, axis),
+            "target": from_rows(of_target, input.shape, axis),
+        }
+
+    return Terms(value.reshape(shape), pullback, scale)
+
+
+def _row_dot(a: Array, z: Array) -> Array:
+    """sum_j a_j z_j of each row of z, with 0 * inf = 0; a is one row for all, or as many as z."""
+    total: Array = z @ a if a.ndim == 1 else np.einsum("ij,ij->i", a, z)
+    return _product(a, z).sum(axis=1) if np.isnan(total.sum()) else total
+
+
+@loss(
+    {
+        "y_true": Labels(),
+        "y_pred": _PROBABILITY,
+        "normalize": Flag(),
+        "sample_weight": _WEIGHT,
+        "labels": Labels(optional=True),
+        "clip": _CLIP,
+        "renormalize": Choice(("never", "before_clip", "after_clip")),
+    },
+    reductions=(),
+)
+def log_loss(
+    y_true: Any,
+    y_pred: Any,
+    *,
+    normalize: bool = True,
+    sample_weight: Any = None,
+    labels: Any = None,
+    clip: Any = 0.0,
+    renormalize: str = "never",
+) -> Terms:
+    """Cross entropy of given class probabilities, on scikit-learn's terms: y_true first, the result one number.
+
+    Shapes: y_true (N,); y_pred (N, K), or (N,) or (N, 1), the probability of the second of two labels;
+    sample_weight (N,). The columns belong to the sorted `labels`, by default those in y_true. `normalize` divides
+    the sum by the sum of sample_weight. Domain: y_pred in [0, 1]; its rows need not sum to 1.
+    Dialects: `clip` moves every probability into [c, 1 - c], or (low, high), with gradient 0 outside (scikit-learn,
+    Keras); `renormalize` divides each row by its sum, before or after it is clipped (Keras: before for one-hot
+    targets, after for sparse ones).
+    Errors: ValueError for a probability outside [0, 1], a y_true that is not in labels, and shapes that do not fit.
+    Source: sklearn.metrics.log_loss, https://scikit-learn.org/stable/modules/generated/sklearn.metrics.log_loss.html
+    """
+    # l_n = -log p_(n, t), t the column of y_true_n;  value = sum_n w_n l_n / sum_n w_n
+    # dl_n/dp_(n, j) = -1 / p_(n, t) if j = t else 0;  with S = sum_j p_j, p / S: 1 / S more
+    if y_true.ndim != 1 or y_pred.ndim not in (1, 2) or len(y_pred) != len(y_true):
+        raise ValueError(f"y_pred must be (N,) or (N, K) for y_true (N,); they are {y_pred.shape} and {y_true.shape}")
+    if sample_weight is not None and sample_weight.shape != y_true.shape:
+        raise ValueError(f"sample_weight must have y_true's shape {y_true.shape}; its shape is {sample_weight.shape}")
+    names = np.unique(y_true if labels is None else labels)
+    columns = max(2, y_pred.shape[1] if y_pred.ndim > 1 else 1)
+    if len(names) != columns:
+        raise ValueError(f"labels must name the {columns} classes of y_pred {y_pred.shape}; they are {names.tolist()}")
+    t = np.searchsorted(names, y_true)
+    unknown = y_true[names.take(t, mode="clip") != y_true]
+    if unknown.size:
+        raise ValueError(f"y_true must hold only labels {names.tolist()}; it holds {unknown[0]}")
+    low, high = _clip_range(clip)
+    if y_pred.size == len(y_true):  # one probability each: 1 - p is not formed, log1p(-p) keeps its digits
+        raw = y_pred.reshape(-1)
+        p = np.clip(raw, low, high)
+        terms = -np.where(t == 1, np.log(p), np.log1p(-p))
+        slope = np.where(t == 1, -1.0 / p, 1.0 / (1.0 - p))
+        slope[(raw < low) | (raw > high)] = 0.0
+        slope = slope.reshape(-1, 1)
+    else:
+        raw = y_pred
+        sums = y_pred.sum(axis=1, keepdims=True) if renormalize == "before_clip" else 1.0
+        share = raw / sums
+        p = np.clip(share, low, high)
+        each = np.arange(len(t))
+        inside = (share >= low) & (share <= high)
+        terms = -np.log(p[each, t])
+        slope = np.zeros(p.shape)
+        slope[each, t] = np.where(inside[each, t], -1.0 / p[each, t], 0.0)
+        if renormalize == "before_clip":
+            slope[inside[each, t]] += 1.0
+            slope /= sums
+        if renormalize == "after_clip":
+            sums = p.sum(axis=1, keepdims=True)
+            terms += np.log(sums[:, 0])
+            slope += inside / sums
+    weights = np.ones(len(t)) if sample_weight is None else sample_weight
+    factor = weights / weights.sum() if normalize else weights
+
+    def pullback(g: Array | float) -> Gradients:
+        return {"y_pred": _product(factor[:, None] * g, slope).reshape(y_pred.shape)}
+
+    value = _product(weights, terms).sum() / (weights.sum() if normalize else 1.0)
+    return Terms(np.asarray(value), pullback, lambda _: (np.sum(np.abs(factor)), {}))
+
+
+_HINGE: dict[str, Argument] = {
+    "input": _REAL,
+    "target": Real(),
+    "labels": Choice(("signed", "binary", "auto")),
+}
+
+
+def _signs(target: Array, labels: str) -> Array:
+    """The targets of a hinge loss as -1 and 1."""
+    if labels == "binary" or (labels == "auto" and ((target == 0) | (target == 1)).all()):
+        return 2.0 * target - 1.0
+    wrong = target[(np.abs(target) != 1) & ~np.isnan(target)]
+    if labels == "signed" and wrong.size:
+        raise ValueError(f'target must hold -1 and 1 (or 0 and 1 with labels="binary"); it holds {wrong[0]:g}')
+    return target
+
+
+@loss({**_HINGE, "subgradient": Number(minimum=0.0, maximum=1.0)}, broadcast=_PAIR, same_shape=_PAIR)
+def hinge_loss(
+    input: Any, target: Any, reduction: str = "mean", *, subgradient: float = 0.0, labels: str = "signed"
+) -> Terms:
+    """How far a signed score falls short of the margin 1.
+
+    Shapes: input and target alike. Domain: all reals; target -1 or 1, and not differentiable.
+    Kink: at target * input = 1 the derivative of max(0, z) is `subgradient`, 0 by default (TF v1; Keras 1).
+    Dialects: `labels` = "binary" maps every target y to 2 y - 1 (TF v1), "auto" does so if all of them are 0 or 1,
+    and otherwise takes them as they are, real numbers too (Keras).
+    Errors: ValueError for a target other than -1 and 1 with labels = "signed".
+    Source: keras.losses.Hinge, https://keras.io/api/losses/hinge_losses/
+    """
+    # z = 1 - y x;  l = max(0, z)
+    # dl/dx = -y (1 if z > 0, subgradient if z = 0, else 0)
+    y = _signs(target, labels)
+    z = 1.0 - y * input
+    return Terms(np.maximum(z, 0.0), lambda g: {"input": np.heaviside(z, subgradient) * -y * g})
+
+
+@loss(_HINGE, broadcast=_PAIR, same_shape=_PAIR)
+def squared_hinge_loss(input: Any, target: Any, reduction: str = "mean", *, labels: str = "signed") -> Terms:
+    """The square of hinge_loss.
+
+    Shapes: input and target alike. Domain: all reals; target -1 or 1, and not differentiable. Kink: none.
+    Dialects: `labels`, as in hinge_loss. Errors: ValueError for a target other than -1 and 1 with labels = "signed".
+    Source: keras.losses.SquaredHinge, https://keras.io/api/losses/hinge_losses/
+    """
+    # z = max(0, 1 - y x);  l = z^2
+    # dl/dx = -2 y z
+    y = _signs(target, labels)
+    z = np.maximum(1.0 - y * input, 0.0)
+    return Terms(z * z, lambda g: {"input": -2.0 * y * z * g})
+
+
+@loss(
+    {
+        "input": _REAL,
+        "target": Either(differentiable=False),
+        "subgradient": Number(minimum=0.0, maximum=1.0),
+        "definition": Choice(("crammer_singer", "keras")),
+    }
+)
+def categorical_hinge_loss(
+    input: Any,
+    target: Any,
+    reduction: str = "mean",
+    *,
+    subgradient: float = 0.0,
+    definition: str = "crammer_singer",
+) -> Terms:
+    """How far the label's score falls short of 1 above the best of the others.
+
+    Shapes: input (..., C); target: integer labels (...), or one-hot (..., C); one term per row. Domain: all reals.
+    Kinks: at z = 0 the derivative of max(0, z) is `subgradient`, 0 by default (Keras 1); scores that tie for the
+    best share its derivative equally. `target` is not differentiable.
+    Dialects: `definition` = "keras" takes the maximum over (1 - target) * input, where the label's own entry is 0 and
+    so competes, and the sum of target * input, for any real target.
+    Errors: ValueError for a label outside [0, C), a target that is not one-hot, and shapes that do not fit.
+    Source: Crammer and Singer 2001, https://www.jmlr.org/papers/v2/crammer01a.html; keras.losses.CategoricalHinge.
+    """
+    # z = 1 + max_(j != t) x_j - x_t;  l = max(0, z)
+    # dl/dx_j = (1 / ties if x_j is the maximum, -1 if j = t, else 0) (1 if z > 0, subgradient if z = 0, else 0)
+    if not input.ndim or not input.shape[-1]:
+        raise ValueError(f"input must have shape (..., C), with at least one class; its shape is {input.shape}")
+    x, shape = to_rows(input, -1), input.shape[:-1]
+    if target.shape == input.shape:
+        y = to_rows(target, -1).astype(np.float64)
+    else:
+        labels, _ = _labels(target, shape, x.shape[1], None)
+        y = np.zeros(x.shape)
+        y[np.arange(len(labels)), labels] = 1.0
+    if definition == "crammer_singer":
+        wrong = ~((y == 0) | (y == 1)).all(axis=1) | (y.sum(axis=1) != 1)
+        if wrong.any() and not np.isnan(y[wrong]).all():
+            raise ValueError(f"target must be one-hot along its last axis; it holds the row {y[wrong][0]}")
+        others = np.where(y == 1, -math.inf, x)
+    else:
+        others = _product(1.0 - y, x)
+    best = others.max(axis=1)
+    z = 1.0 + best - _product(y, x).sum(axis=1)
+
+    def pullback(g: Array | float) -> Gradients:
+        ties = others == best[:, None]
+        slope = ties * (1.0 - y) / np.count_nonzero(ties, axis=1)[:, None] - y
+        slope *= (np.heaviside(z, subgradient) * np.reshape(g, -1))[:, None]
+        return {"input": slope.reshape(input.shape)}
+
+    return Terms(np.maximum(z, 0.0).reshape(shape), pullback, lambda _: (1.0, {}))
