@@ -11,6 +11,12 @@ losses are built on.
 from __future__ import annotations
 
 from lossparity.reference.activations import log_softmax, sigmoid, softmax
+from lossparity.reference.boxes import (
+    complete_box_iou_loss,
+    distance_box_iou_loss,
+    generalized_box_iou_loss,
+    iou_loss,
+)
 from lossparity.reference.classification import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -23,7 +29,10 @@ from lossparity.reference.classification import (
     squared_hinge_loss,
 )
 from lossparity.reference.core import REDUCTIONS, Loss
+from lossparity.reference.detection import distribution_focal_loss
+from lossparity.reference.focal import quality_focal_loss, sigmoid_focal_loss, softmax_focal_loss, varifocal_loss
 from lossparity.reference.regression import huber_loss, l1_loss, mse_loss, smooth_l1_loss
+from lossparity.reference.segmentation import dice_loss
 
 LOSSES: dict[str, Loss] = {
     each.name: each
@@ -41,6 +50,16 @@ LOSSES: dict[str, Loss] = {
         hinge_loss,
         squared_hinge_loss,
         categorical_hinge_loss,
+        sigmoid_focal_loss,
+        softmax_focal_loss,
+        varifocal_loss,
+        quality_focal_loss,
+        distribution_focal_loss,
+        dice_loss,
+        iou_loss,
+        generalized_box_iou_loss,
+        distance_box_iou_loss,
+        complete_box_iou_loss,
     )
 }
 

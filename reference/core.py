@@ -398,7 +398,7 @@ def _average_last_axis(terms: Terms) -> Terms:
 
     def spread(g: Array | float) -> Array | float:
         if not np.ndim(g):
-            return float(g) / shape[-1]
+            return float(g) / float(shape[-1])
         full: Array = np.broadcast_to(np.expand_dims(g, -1), shape) / shape[-1]
         return full
 

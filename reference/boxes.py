@@ -1,0 +1,280 @@
+"""Losses of pairs of boxes. A box is x1, y1, x2, y2 along the last axis; the loss is per pair.
+
+All four are made of the extents and areas of each box, of their intersection and of the smallest box
+around both. `_Pair` holds those, and turns derivatives in them into the gradients of the coordinates.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from lossparity.reference.core import Argument, Array, Gradients, Number, Real, Terms, loss
+
+_BOXES: dict[str, Argument] = {
+    "boxes1": Real(differentiable=True),
+    "boxes2": Real(differentiable=True),
+    "eps": Number(minimum=0.0),
+}
+_HUGE = 2.0**500  # a larger extent overflows when it is squared
+
+
+class _Pair:
+    """The boxes of each row, row by row in flat arrays: N numbers, or (2, N) for an extent (width, height).
+
+    The conventions of the derivative are here: where two edges coincide each takes half of the derivative of
+    max and min, and boxes that do not overlap, or only touch, pass none through their intersection.
+    """
+
+    def __init__(self, boxes1: Array, boxes2: Array, eps: float) -> None:
+        self.shape = _rows(boxes1, boxes2)
+        b1, b2 = (np.broadcast_to(b, (*self.shape, 4)).reshape(-1, 4).T for b in (boxes1, boxes2))
+        self.eps: Array | float = eps
+        self.unit: Array | float = 1.0
+        reach = max((max(b.max(), -b.min()) for b in (b1, b2) if b.size), default=0.0)
+        if not reach <= _HUGE:  # also for NaN; such rows are computed in a larger unit, a power of two
+            self.unit = np.where(np.maximum(np.abs(b1), np.abs(b2)).max(axis=0) > _HUGE, 2.0**-540, 1.0)
+            self.eps = eps * self.unit * self.unit
+            b1, b2 = b1 * self.unit, b2 * self.unit
+        self.b1, self.b2 = b1, b2
+        self.extent1, self.extent2 = _extent("boxes1", b1), _extent("boxes2", b2)
+        self.inner = np.minimum(b1[2:], b2[2:]) - np.maximum(b1[:2], b2[:2])
+        self.inner *= self.inner.min(axis=0) > 0.0
+        self.intersection = self.inner[0] * self.inner[1]
+        self.union = self.extent1[0] * self.extent1[1]
+        self.union += self.extent2[0] * self.extent2[1]
+        self.union -= self.intersection
+        self.divisor = self.plus_eps(self.union)
+        self.iou = self.intersection / self.divisor
+
+    def plus_eps(self, size: Array) -> Array:
+        """size + eps to divide by; 1 where that is 0, so that 0 / 0 is 0: its limit as eps goes to 0."""
+        divisor: Array = size + self.eps
+        if not divisor.all():
+            divisor[divisor == 0.0] = 1.0
+        return divisor
+
+    def outer(self) -> Array:
+        """The extent of the smallest box around both."""
+        extent: Array = np.maximum(self.b1[2:], self.b2[2:]) - np.minimum(self.b1[:2], self.b2[:2])
+        return extent
+
+    def offset(self) -> Array:
+        """The way from the second box's centre to the first's."""
+        moved = self.b1 - self.b2
+        half: Array = 0.5 * (moved[:2] + moved[2:])
+        return half
+
+    def of_iou(self, g: Array | float, sign: float) -> tuple[Array, Array]:
+        """The derivative of -g iou in the area of the intersection, and in the area of either box."""
+        # iou = I / (U + eps),  U = A1 + A2 - I
+        # d iou = (1 + iou) / (U + eps) dI - iou / (U + eps) (dA1 + dA2)
+        inverse = g / self.divisor
+        return sign * inverse * (1.0 + self.iou), inverse * self.iou
+
+    def gradients(
+        self,
+        sign: float,
+        inner: Array,
+        area: Array,
+        outer: Array | None = None,
+        offset: Array | None = None,
+        shape: tuple[Array, Array] | None = None,
+    ) -> Gradients:
+        """The gradients, from the derivatives in the areas `inner` (intersection) and `area` (either box), in the
+        extents `outer` (enclosing box) and `shape` (each box), and in the centres' `offset`.
+
+        An extent is right edge - left edge. sign = -1 says so; sign = 1, and positive derivatives, add up sizes.
+        """
+        through = inner * self.inner[::-1]
+        first, second = area * self.extent1[::-1], area * self.extent2[::-1]
+        if shape is not None:
+            first += shape[0]
+            second += shape[1]
+        grad1, grad2 = np.empty_like(self.b1, order="C"), np.empty_like(self.b2, order="C")
+        # The share of box 1 in an edge of the intersection, 1/2 where the edges coincide. Of the enclosing
+        # box's edge it is the rest.
+        left = np.heaviside(self.b1[:2] - self.b2[:2], 0.5)
+        right = np.heaviside(self.b2[2:] - self.b1[2:], 0.5)
+        for share, edge, to1, to2 in ((left, sign, grad1[:2], grad2[:2]), (right, 1.0, grad1[2:], grad2[2:])):
+            np.multiply(share, through, out=to1)
+            np.subtract(through, to1, out=to2)
+            to1 += first
+            to2 += second
+            if outer is not None:
+                share *= outer
+                to2 += share
+                to1 += np.subtract(outer, share, out=share)
+            to1 *= edge
+            to2 *= edge
+            if offset is not None:
+                to1 += offset
+                to2 += sign * offset
+        return {
+            name: (grad * self.unit).T.reshape(*self.shape, 4) for name, grad in (("boxes1", grad1), ("boxes2", grad2))
+        }
+
+    def flat(self, g: Array | float) -> Array | float:
+        """A cotangent of the terms, one number per row."""
+        return g.reshape(-1) if isinstance(g, np.ndarray) else g
+
+
+def _rows(boxes1: Array, boxes2: Array) -> tuple[int, ...]:
+    for name, boxes in (("boxes1", boxes1), ("boxes2", boxes2)):
+        if boxes.ndim == 0 or boxes.shape[-1] != 4:
+            raise ValueError(f"{name} must hold x1, y1, x2, y2 along its last axis; its shape is {boxes.shape}")
+    try:
+        return np.broadcast_shapes(boxes1.shape[:-1], boxes2.shape[:-1])
+    except ValueError:
+        raise ValueError(
+            f"boxes1 and boxes2 are compared row by row; their shapes are {boxes1.shape} and {boxes2.shape}"
+        ) from None
+
+
+def _extent(name: str, boxes: Array) -> Array:
+    extent: Array = boxes[2:] - boxes[:2]
+    inverted = extent < 0.0
+    if inverted.any():
+        row = int(np.flatnonzero(inverted.any(axis=0))[0])
+        raise ValueError(f"{name} must have x1 <= x2 and y1 <= y2; row {row} is {boxes[:, row].tolist()}")
+    return extent
+
+
+@loss(_BOXES)
+def iou_loss(boxes1: Any, boxes2: Any, reduction: str = "none", eps: float = 1e-7) -> Terms:
+    """One minus intersection over union.
+
+    Shapes: boxes1, boxes2 (..., 4) as x1, y1, x2, y2, leading axes broadcast; the terms have the leading shape.
+    Domain: x1 <= x2, y1 <= y2, else ValueError; eps >= 0. Two boxes without area: iou is 0, the loss 1.
+    Kinks: coinciding edges share the derivative half and half; boxes that only touch get none from I.
+    Source: Yu et al., UnitBox, https://arxiv.org/abs/1608.01471, with 1 - iou for -log iou, as in
+    Rezatofighi et al., https://arxiv.org/abs/1902.09630; eps where torchvision.ops has it.
+    """
+    # l = 1 - I / (U + eps);  I, U: areas of intersection and union, U = A1 + A2 - I
+    # dl = -(1 + iou) / (U + eps) dI + iou / (U + eps) (dA1 + dA2)
+    pair = _Pair(boxes1, boxes2, eps)
+
+    def gradients(g: Array | float, sign: float) -> Gradients:
+        return pair.gradients(sign, *pair.of_iou(pair.flat(g), sign))
+
+    value = 1.0 - pair.iou
+    return Terms(value.reshape(pair.shape), lambda g: gradients(g, -1.0), scale=lambda g: (g, gradients(g, 1.0)))
+
+
+@loss(_BOXES)
+def generalized_box_iou_loss(boxes1: Any, boxes2: Any, reduction: str = "none", eps: float = 1e-7) -> Terms:
+    """One minus the generalized IoU: also the share of the enclosing box that is in neither box.
+
+    Shapes, domain and kinks: as iou_loss. Two boxes without area in an enclosing box without area: the loss is 1.
+    Source: Rezatofighi et al., https://arxiv.org/abs/1902.09630; torchvision.ops.generalized_box_iou_loss.
+    """
+    # l = 1 - I / (U + eps) + (C - U) / (C + eps);  C: area of the enclosing box
+    # dl = (dl of iou_loss) - (dA1 + dA2 - dI) / (C + eps) + (U + eps) / (C + eps)^2 dC
+    pair = _Pair(boxes1, boxes2, eps)
+    outer = pair.outer()
+    area = outer[0] * outer[1]
+    divisor = pair.plus_eps(area)
+    empty = (area - pair.union) / divisor
+
+    def gradients(g: Array | float, sign: float) -> Gradients:
+        g = pair.flat(g)
+        inner, own = pair.of_iou(g, sign)
+        of_union = g / divisor
+        inner += of_union
+        own += sign * of_union
+        of_union *= (pair.union + pair.eps) / divisor
+        return pair.gradients(sign, inner, own, of_union * outer[::-1])
+
+    value = 1.0 - pair.iou + empty
+    return Terms(value.reshape(pair.shape), lambda g: gradients(g, -1.0), scale=lambda g: (3.0 * g, gradients(g, 1.0)))
+
+
+def _distance(pair: _Pair) -> tuple[Array, Callable[[Array | float, float], tuple[Array, Array]]]:
+    """DIoU's penalty of each row, and its derivatives in the enclosing box's extent and in the centres' offset."""
+    # rho^2 / c^2;  rho: distance of the centres, c^2 = cw^2 + ch^2 + eps: the enclosing box's diagonal
+    # d = (2 rho drho - 2 (rho^2 / c^2) (cw dcw + ch dch)) / c^2, where each coordinate moves its centre by half
+    outer, offset = pair.outer(), pair.offset()
+    diagonal = pair.plus_eps(outer[0] * outer[0] + outer[1] * outer[1])
+    penalty = (offset[0] * offset[0] + offset[1] * offset[1]) / diagonal
+
+    def slopes(g: Array | float, sign: float) -> tuple[Array, Array]:
+        inverse = g / diagonal
+        moved = inverse * (offset if sign < 0 else np.abs(offset))
+        inverse *= 2.0 * sign * penalty
+        return inverse * outer, moved
+
+    return penalty, slopes
+
+
+@loss(_BOXES)
+def distance_box_iou_loss(boxes1: Any, boxes2: Any, reduction: str = "none", eps: float = 1e-7) -> Terms:
+    """One minus IoU, plus the squared distance of the centres relative to the enclosing box's diagonal.
+
+    Shapes, domain and kinks: as iou_loss. Two boxes that are the same point: the loss is 1.
+    Source: Zheng et al., https://arxiv.org/abs/1911.08287; torchvision.ops.distance_box_iou_loss.
+    """
+    # l = 1 - I / (U + eps) + rho^2 / (c^2 + eps);  rho: distance of the centres, c: the enclosing box's diagonal
+    # dl = (dl of iou_loss) + (2 rho drho - 2 rho^2 / (c^2 + eps) c dc) / (c^2 + eps)
+    pair = _Pair(boxes1, boxes2, eps)
+    penalty, slopes = _distance(pair)
+
+    def gradients(g: Array | float, sign: float) -> Gradients:
+        g = pair.flat(g)
+        return pair.gradients(sign, *pair.of_iou(g, sign), *slopes(g, sign))
+
+    value = 1.0 - pair.iou + penalty
+    return Terms(value.reshape(pair.shape), lambda g: gradients(g, -1.0), scale=lambda g: (g, gradients(g, 1.0)))
+
+
+@loss({**_BOXES, "distance_eps": Number(minimum=0.0, optional=True)})
+def complete_box_iou_loss(
+    boxes1: Any, boxes2: Any, reduction: str = "none", eps: float = 1e-7, *, distance_eps: float | None = None
+) -> Terms:
+    """distance_box_iou_loss plus the difference of the boxes' aspect ratios, weighted by a trade-off.
+
+    Shapes, domain and kinks: as iou_loss. The trade-off alpha carries no gradient (the paper's rule). A box with
+    neither width nor height has no aspect ratio: v is 0 in its row.
+    Dialect: distance_eps, the eps of the DIoU part. torchvision hands its eps to alpha alone and leaves 1e-7 there.
+    Source: Zheng et al., https://arxiv.org/abs/1911.08287; torchvision.ops.complete_box_iou_loss.
+    """
+    # l = (DIoU loss) + alpha v;  v = 4 / pi^2 t^2,  t = atan(w2 / h2) - atan(w1 / h1),  alpha = v / (1 - iou + v + eps)
+    # dl = (dl of the DIoU loss) + alpha 8 / pi^2 t dt;  dt = (w1 dh1 - h1 dw1) / (w1^2 + h1^2) - (the same of box 2)
+    pair = _Pair(boxes1, boxes2, eps if distance_eps is None else distance_eps)
+    penalty, slopes = _distance(pair)
+    a1, turn1 = _aspect(pair.extent1)
+    a2, turn2 = _aspect(pair.extent2)
+    angle = np.arctan2(a2[0] * a1[1] - a1[0] * a2[1], a1[0] * a2[0] + a1[1] * a2[1])  # t, with nothing cancelled
+    v = 4.0 / math.pi**2 * angle * angle
+    divisor = np.maximum(1.0 - pair.iou, 0.0) + v + eps
+    divisor += divisor == 0.0
+    alpha = v / divisor
+
+    def gradients(g: Array | float, sign: float) -> Gradients:
+        g = pair.flat(g)
+        of_angle = angle if sign < 0 else np.abs(angle) * (1.0 + 1.0 / divisor) + 3.0 * math.pi
+        of_angle = g * (8.0 / math.pi**2) * alpha * of_angle
+        signs = np.array([[sign], [1.0]])
+        shape = of_angle * signs * turn1, of_angle * (sign * signs) * turn2
+        outer, moved = slopes(g, sign)
+        return pair.gradients(sign, *pair.of_iou(g, sign), outer, moved, shape)
+
+    value = 1.0 - pair.iou + penalty + alpha * v
+    turned = 1.0 + 8.0 / math.pi * alpha * np.abs(angle)
+    return Terms(
+        value.reshape(pair.shape),
+        lambda g: gradients(g, -1.0),
+        scale=lambda g: (g * turned.reshape(pair.shape), gradients(g, 1.0)),
+    )
+
+
+def _aspect(extent: Array) -> tuple[Array, Array]:
+    """Width and height relative to the longer one, and the size of the angle's derivative in width and height."""
+    # d atan(w / h) = (h dw - w dh) / (w^2 + h^2)
+    longer = extent.max(axis=0)
+    longer += longer == 0.0
+    relative = extent / longer
+    size = np.maximum(relative[0] * relative[0] + relative[1] * relative[1], 1.0)  # 1 to 2, but 0 for a point
+    return relative, relative[::-1] / (size * longer)

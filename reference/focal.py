@@ -1,0 +1,425 @@
+"""Focal losses: a cross entropy, weighted down where the prediction is already right.
+
+1 - p is never formed by subtraction: it is the sigmoid of the negated logit, or the sum of the other classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from lossparity.reference.activations import from_rows, shifted_exponentials, to_rows
+from lossparity.reference.core import Array, Either, Flag, Gradients, Integer, Number, Real, Terms, loss
+
+_UNIT = Real(differentiable=True, minimum=0.0, maximum=1.0)
+_CLIP = Real(minimum=0.0, maximum=1.0)
+_REAL_SHARE = Real(minimum=0.0)
+# Cross entropy, the modulating factor's base, and the derivatives of each in the input and in the target.
+_Slopes: TypeAlias = Callable[[], tuple[Array, Array, Array, Array]]
+_Parts: TypeAlias = tuple[Array, Array, _Slopes]
+
+
+class _Binary:
+    """Binary cross entropy `ce` of logits x and targets y, and what is built on it."""
+
+    # b: the part of the target against the logit's sign, a = 1 - b the part for it, e = exp(-|x|), s = sign(x):
+    # ce = |x| b + log(1 + e),         dce/dx = p - y = s (b - a e) / (1 + e),    dce/dy = -x
+    # 1 - p_t = (b + a e) / (1 + e),   d/dx = s (b - a) e / (1 + e)^2,            d/dy = -s (1 - e) / (1 + e)
+
+    def __init__(self, x: Array, y: Array) -> None:
+        size = np.abs(x)
+        self.x = x
+        self.e = np.exp(-size)
+        self.against = np.abs(y - (x >= 0.0))
+        self.agreeing = 1.0 - self.against
+        self.agreeing *= self.e
+        self.inverse = 1.0 / (1.0 + self.e)
+        self.ce = np.log1p(self.e)
+        size *= self.against
+        self.ce += size
+
+    def error(self) -> Array:
+        """p - y, without cancellation where y is 0 or 1."""
+        error: Array = (self.against - self.agreeing) * np.copysign(self.inverse, self.x)
+        return error
+
+    def probabilities(self) -> tuple[Array, Array]:
+        """p and 1 - p."""
+        small, yes = self.e * self.inverse, self.x >= 0.0
+        return np.where(yes, self.inverse, small), np.where(yes, small, self.inverse)
+
+    def rest(self) -> Array:
+        """1 - p_t."""
+        rest: Array = (self.against + self.agreeing) * self.inverse
+        return rest
+
+    def slopes(self) -> tuple[Array, Array, Array, Array]:
+        """The derivatives of ce and of 1 - p_t, each in x, then in y."""
+        sign = np.copysign(self.inverse, self.x)
+        rest_x = self.against * self.e
+        rest_x -= self.agreeing
+        rest_x *= sign
+        rest_x *= self.inverse
+        rest_y = self.e - 1.0
+        rest_y *= sign
+        sign *= self.against - self.agreeing
+        return sign, rest_x, -self.x, rest_y
+
+
+def _of_probabilities(p: Array, y: Array, clip: Array) -> _Parts:
+    """The same of probabilities. The cross entropy's, and only those, are clipped; no gradient beyond the clip."""
+    # ce = -y log c - (1 - y) log(1 - c),  c = clip(p);  1 - p_t = y (1 - p) + (1 - y) p;  0 log 0 = 0
+    low, high = _bounds(clip)
+    clipped = np.clip(p, low, high)
+    no = 1.0 - y
+    log_p, log_q = np.log(clipped), np.log1p(-clipped)
+    ce = -_product(y, log_p) - _product(no, log_q)
+
+    def slopes() -> tuple[Array, Array, Array, Array]:
+        ce_x = _product(no, 1.0 / (1.0 - clipped)) - _product(y, 1.0 / clipped)
+        ce_x *= p == clipped
+        return ce_x, no - y, log_q - log_p, 1.0 - 2.0 * p
+
+    return ce, y * (1.0 - p) + no * p, slopes
+
+
+def _bounds(clip: Array) -> tuple[float, float]:
+    if clip.size == 1:
+        return clip.item(), 1.0 - clip.item()
+    if clip.shape != (2,) or clip[0] > clip[1]:
+        raise ValueError(f"clip must be one number, or a lowest and a highest probability; it is {clip.tolist()}")
+    return float(clip[0]), float(clip[1])
+
+
+def _product(a: Array, b: Array) -> Array:
+    """a * b, and 0 where a is 0 even if b is infinite."""
+    return np.where(a == 0.0, 0.0, a * b)
+
+
+def _modulated(
+    parts: _Parts,
+    gamma: float,
+    names: tuple[str, str],
+    balance: Array | float = 1.0,
+    balance_y: float = 0.0,
+    weight: Array | float = 1.0,
+    slope_y: float = 1.0,
+) -> Terms:
+    """Terms of weight balance rest^gamma ce; balance_y: d balance / dy; slope_y: dy / d target."""
+    # d = weight rest^gamma (dbalance ce + balance (dce + gamma ce drest / rest)), the last taken as 0 at rest = 0
+    # Natural scale: ce, rest and their derivatives are sums and differences of numbers of about 1.
+    ce, rest, slopes = parts
+    power = rest**gamma
+    safe = rest if rest.all() else np.where(rest == 0.0, 1.0, rest)
+    value = power * ce
+    value *= balance
+    value *= weight
+
+    def pullback(g: Array | float) -> Gradients:
+        steep = gamma * ce
+        steep /= safe
+        common = power * (weight * g)
+        ce_x, rest_x, ce_y, rest_y = slopes()
+        for ce_, rest_ in ((ce_x, rest_x), (ce_y, rest_y)):
+            rest_ *= steep
+            rest_ += ce_
+            rest_ *= balance
+        if balance_y:
+            rest_y += balance_y * ce
+        rest_x *= common
+        rest_y *= common * slope_y
+        return {names[0]: rest_x, names[1]: rest_y}
+
+    def scale(g: Array | float) -> tuple[Array | float, Gradients]:
+        steep = gamma * ce / safe
+        common = power * (np.abs(weight) * g)
+        ce_x, rest_x, ce_y, rest_y = slopes()
+        size_x, size_y = (
+            balance * (steep + 1.0 + (gamma * np.abs(ce_) + np.abs(rest_) * (gamma + steep * abs(gamma - 1.0))) / safe)
+            for ce_, rest_ in ((ce_x, rest_x), (ce_y, rest_y))
+        )
+        size_y += abs(balance_y) * (steep + 1.0)
+        return common * balance * (steep + 1.0), {names[0]: common * size_x, names[1]: common * slope_y * size_y}
+
+    return Terms(value, pullback, scale)
+
+
+@loss(
+    {
+        "inputs": Real(differentiable=True),
+        "targets": _UNIT,
+        "alpha": Number(maximum=1.0),
+        "gamma": Number(minimum=0.0),
+        "weight": Real(optional=True, minimum=0.0),
+        "from_logits": Flag(),
+        "clip": _CLIP,
+        "label_smoothing": Number(minimum=0.0, maximum=1.0),
+    },
+    same_shape=("inputs", "targets"),
+)
+def sigmoid_focal_loss(
+    inputs: Any,
+    targets: Any,
+    alpha: float = 0.25,
+    gamma: float = 2,
+    reduction: str = "none",
+    *,
+    weight: Any = None,
+    from_logits: bool = True,
+    clip: Any = 0.0,
+    label_smoothing: float = 0.0,
+) -> Terms:
+    """Binary cross entropy of logits, weighted by (1 - p_t)^gamma and by alpha for positives, 1 - alpha for negatives.
+
+    Shapes: inputs, targets alike. weight, of each element, broadcasts to them; one axis of weights against more
+    weighs rows. mean divides by the number of elements, or by avg_factor. Domain: any logit; targets in [0, 1],
+    not only 0 and 1; alpha <= 1, negative for none; gamma >= 0. Smooth.
+    Dialects (Keras BinaryFocalCrossentropy): from_logits=False takes probabilities and clips those of the cross
+    entropy, not those of the focal factor, to [clip, 1 - clip] or to a pair (low, high), with no gradient
+    beyond; label_smoothing s makes the targets (1 - s) y + s / 2.
+    Source: Lin et al., https://arxiv.org/abs/1708.02002; torchvision.ops.sigmoid_focal_loss for soft targets.
+    """
+    # l = w a_t (1 - p_t)^gamma ce,  p = sigmoid(x),  ce = -y log p - (1 - y) log(1 - p)
+    # p_t = y p + (1 - y) (1 - p),  a_t = y alpha + (1 - y) (1 - alpha)
+    # dl = w (1 - p_t)^gamma (da_t ce + a_t dce + a_t gamma ce d(1 - p_t) / (1 - p_t))
+    y = targets
+    if label_smoothing:
+        y = y * (1.0 - label_smoothing) + 0.5 * label_smoothing
+    if from_logits:
+        if clip.any():
+            raise ValueError(f"clip is of probabilities, so it goes with from_logits=False; it is {clip.tolist()}")
+        binary = _Binary(inputs, y)
+        parts: _Parts = (binary.ce, binary.rest(), binary.slopes)
+    else:
+        parts = _of_probabilities(np.asarray(_UNIT("inputs", inputs)), y, clip)
+    names = ("inputs", "targets")
+    weight = 1.0 if weight is None else _per_element(weight, inputs.shape)
+    if alpha < 0.0:
+        return _modulated(parts, gamma, names, weight=weight, slope_y=1.0 - label_smoothing)
+    balance = 1.0 - y
+    balance *= 1.0 - alpha
+    balance += alpha * y
+    return _modulated(parts, gamma, names, balance, 2.0 * alpha - 1.0, weight, 1.0 - label_smoothing)
+
+
+def _per_element(weight: Array, shape: tuple[int, ...]) -> Array:
+    """The detection toolboxes' weights: of each element, or of each row."""
+    if weight.ndim == 1 and len(shape) > 1:
+        weight = weight.reshape(-1, *(1,) * (len(shape) - 1))
+    try:
+        return np.broadcast_to(weight, shape)
+    except ValueError:
+        raise ValueError(
+            f"weight must broadcast to inputs, whose shape is {shape}, or weigh its rows; its shape is {weight.shape}"
+        ) from None
+
+
+@loss(
+    {"input": Real(differentiable=True), "target": _UNIT, "beta": Number(minimum=0.0)},
+    same_shape=("input", "target"),
+)
+def quality_focal_loss(input: Any, target: Any, beta: float = 2.0, reduction: str = "mean") -> Terms:
+    """Binary cross entropy of logits with a quality as its target, weighted by the distance to that quality.
+
+    Shapes: input, target alike. Domain: any logit; target in [0, 1], beta >= 0. Kink: for beta <= 1 at
+    sigmoid(input) = target, where the factor's derivative is taken as 0.
+    Source: Li et al., Generalized Focal Loss, https://arxiv.org/abs/2006.04388, equation 4.
+    """
+    # l = |y - p|^beta ce,  p = sigmoid(x),  ce = -y log p - (1 - y) log(1 - p)
+    # dl/dx = |y - p|^beta (p - y + beta ce p (1 - p) / (p - y)),  dl/dy = |y - p|^beta (-x - beta ce / (p - y))
+    b = _Binary(input, target)
+    error = b.error()
+
+    def slopes() -> tuple[Array, Array, Array, Array]:
+        sign = np.sign(error)
+        return error, sign * (b.e * b.inverse * b.inverse), -input, -sign
+
+    return _modulated((b.ce, np.abs(error), slopes), beta, ("input", "target"))
+
+
+@loss(
+    {
+        "input": Real(differentiable=True),
+        "target": _UNIT,
+        "alpha": Number(minimum=0.0),
+        "gamma": Number(minimum=0.0),
+        "label": Real(optional=True, minimum=0.0, maximum=1.0),
+    },
+    broadcast=("input", "target", "label"),
+    same_shape=("input", "target"),
+)
+def varifocal_loss(
+    input: Any, target: Any, alpha: float = 0.75, gamma: float = 2.0, reduction: str = "mean", *, label: Any = None
+) -> Terms:
+    """Binary cross entropy of logits against an IoU-aware score, with only the negatives weighted down.
+
+    Shapes: input, target alike. Domain: any logit; target in [0, 1], 0 for a negative; gamma, alpha >= 0. A jump
+    in target at 0: the derivative there is that of a negative whose target moves.
+    Dialect: label, which target is a positive's (1) or a negative's (0), for target > 0 (ultralytics).
+    Source: Zhang et al., VarifocalNet, https://arxiv.org/abs/2008.13367, equation 2; the gradient passes through
+    p^gamma too.
+    """
+    # l = w ce,  w = y label + alpha p^gamma (1 - label),  p = sigmoid(x),  ce = -y log p - (1 - y) log(1 - p)
+    # dl/dx = w (p - y) + gamma alpha p^gamma (1 - p) (1 - label) ce,  dl/dy = label ce - w x
+    b = _Binary(input, target)
+    positive = (target > 0.0).astype(np.float64) if label is None else label
+    p, q = b.probabilities()
+    negative = alpha * p**gamma * (1.0 - positive)
+    weight = target * positive + negative
+
+    def pullback(g: Array | float) -> Gradients:
+        of_input = weight * b.error()
+        of_input += gamma * negative * q * b.ce
+        of_target = positive * b.ce
+        of_target -= weight * input
+        return {"input": of_input * g, "target": of_target * g}
+
+    def scale(g: Array | float) -> tuple[Array | float, Gradients]:
+        return weight * g, {
+            "input": (weight + gamma * negative * (q + b.ce)) * g,
+            "target": (positive * (1.0 + b.ce) + weight * np.abs(input)) * g,
+        }
+
+    return Terms(weight * b.ce, pullback, scale)
+
+
+@loss(
+    {
+        "input": Real(differentiable=True),
+        "target": Either(),
+        "alpha": Real(optional=True),
+        "gamma": Number(minimum=0.0),
+        "axis": Integer(),
+        "from_logits": Flag(),
+        "clip": _CLIP,
+        "label_smoothing": Number(minimum=0.0, maximum=1.0),
+    }
+)
+def softmax_focal_loss(
+    input: Any,
+    target: Any,
+    alpha: Any = 0.25,
+    gamma: float = 2.0,
+    reduction: str = "mean",
+    *,
+    axis: int = -1,
+    from_logits: bool = True,
+    clip: Any = 0.0,
+    label_smoothing: float = 0.0,
+) -> Terms:
+    """Cross entropy of softmax(input) with each class weighted by alpha and by (1 - p)^gamma.
+
+    Shapes: input (..., C), the classes along `axis`; target: integer labels without that axis, or probabilities
+    in input's shape; alpha one number or (C,). The terms have input's shape without the axis. Domain: any logit,
+    a masked class is -inf; labels in [0, C), probabilities in [0, 1]; alpha None or negative for none;
+    gamma >= 0. Smooth. Labels have no gradient.
+    Dialects (Keras CategoricalFocalCrossentropy): from_logits=False takes probabilities, divided by their sum;
+    clip moves p to [clip, 1 - clip], or into a pair (low, high), with no gradient beyond; label_smoothing s
+    makes the target (1 - s) y + s / C.
+    Source: Lin et al., https://arxiv.org/abs/1708.02002, over classes as keras.losses.CategoricalFocalCrossentropy.
+    """
+    # l = -sum_c a_c (1 - p_c)^gamma log p_c,  a_c = alpha_c y_c,  p = softmax(x)
+    # h_c = p_c dl/dp_c = a_c (1 - p_c)^gamma (gamma p_c log p_c / (1 - p_c) - 1)
+    # dl/dx_k = h_k (1 - p_k) - p_k sum_{c != k} h_c,  dl/dy_k = -alpha_k (1 - p_k)^gamma log p_k
+    # With p = x / sum(x): dl/dx_k = (h_k / p_k - sum_c h_c) / sum(x)
+    if not -input.ndim <= axis < input.ndim or not input.shape[axis]:
+        raise ValueError(f"axis must be one of input's axes, with a class at least; it is {axis}, input {input.shape}")
+    axis %= input.ndim
+    x = to_rows(input, axis)
+    shape = input.shape[:axis] + input.shape[axis + 1 :]
+    soft = target.shape == input.shape
+    y = to_rows(np.asarray(_UNIT("target", target)), axis) if soft else _one_hot(target, shape, x.shape[1])
+    if label_smoothing:
+        y = y * (1.0 - label_smoothing) + label_smoothing / x.shape[1]
+    p, rest, log_p, total = _of_classes(x) if from_logits else _of_shares(x)
+    low, high = _bounds(clip)
+    clipped = np.clip(p, low, high)
+    inside = p == clipped
+    if not inside.all():
+        log_p = np.log(clipped)
+    q = np.where(inside, rest, 1.0 - clipped)
+    factor = q**gamma * _alphas(alpha, x.shape[1])
+    weight = y * factor
+    tame = np.maximum(log_p, -np.finfo(np.float64).max)  # 0 log 0 = 0
+    value = -np.where(weight == 0.0, weight * tame, weight * log_p).sum(axis=1)
+    steep = gamma * p * tame / (q + (q == 0.0))
+
+    def slopes() -> Array:
+        h: Array = weight * (steep - 1.0) * inside
+        return h
+
+    def pullback(g: Array | float) -> Gradients:
+        g = g.reshape(-1, 1) if isinstance(g, np.ndarray) else g
+        h = slopes() * g
+        sums = h.sum(axis=1, keepdims=True)
+        of_input = h * rest - p * (sums - h) if from_logits else (np.where(h == 0.0, 0.0, h / p) - sums) / total
+        gradients = {"input": from_rows(of_input, input.shape, axis)}
+        if soft:
+            gradients["target"] = from_rows(factor * log_p * ((label_smoothing - 1.0) * g), input.shape, axis)
+        return gradients
+
+    def scale(g: Array | float) -> tuple[Array | float, Gradients]:
+        g = g.reshape(-1, 1) if isinstance(g, np.ndarray) else g
+        near = q + (q == 0.0)
+        h = np.abs(slopes()) * g
+        of_h = weight * inside * g * (gamma * (p + np.abs(tame)) + np.abs(steep) * abs(gamma - 1.0) + gamma) / near
+        of_value = factor * (gamma * np.abs(tame) / near + 1.0)
+        size = h + p * h.sum(axis=1, keepdims=True)
+        size += of_h * rest + p * (of_h.sum(axis=1, keepdims=True) - of_h)
+        if not from_logits:
+            size /= np.where(p == 0.0, 1.0, p) * total
+        gradients = {"input": from_rows(size, input.shape, axis)}
+        if soft:
+            gradients["target"] = from_rows(of_value * (1.0 - label_smoothing) * g, input.shape, axis)
+        return (y * of_value * g).sum(axis=1).reshape(shape), gradients
+
+    return Terms(value.reshape(shape), pullback, scale)
+
+
+def _of_classes(x: Array) -> tuple[Array, Array, Array, float]:
+    """Softmax of each row: p, 1 - p, log p, and 1."""
+    log_p, p, top, others = shifted_exponentials(x)
+    total = 1.0 + others
+    log_p -= np.log1p(others)[:, None]
+    p.reshape(-1)[top] = 1.0
+    p /= total[:, None]
+    rest = 1.0 - p
+    rest.reshape(-1)[top] = others / total
+    return p, rest, log_p, 1.0
+
+
+def _of_shares(x: Array) -> tuple[Array, Array, Array, Array]:
+    """Probabilities divided by their sum: p, 1 - p, log p, and the sum."""
+    _REAL_SHARE("input", x)
+    total = x.sum(axis=1, keepdims=True)
+    p = x / total
+    return p, 1.0 - p, np.log(p), total
+
+
+def _one_hot(target: Array, shape: tuple[int, ...], classes: int) -> Array:
+    if target.dtype != np.int64 and target.size:
+        raise TypeError(f"target must hold integer labels, or probabilities in input's shape; it is {target.dtype}")
+    if target.shape != shape:
+        raise ValueError(
+            f"target must hold one label for each row of input, in shape {shape}, or probabilities in input's shape;"
+            f" its shape is {target.shape}"
+        )
+    labels = target.reshape(-1).astype(np.int64)
+    wrong = labels[(labels < 0) | (labels >= classes)]
+    if wrong.size:
+        raise ValueError(f"target must hold labels in [0, {classes}); it holds {wrong[0]}")
+    y = np.zeros((labels.size, classes))
+    y[np.arange(labels.size), labels] = 1.0
+    return y
+
+
+def _alphas(alpha: Array | None, classes: int) -> Array | float:
+    if alpha is None or (alpha.ndim == 0 and alpha < 0.0):
+        return 1.0
+    if alpha.shape not in ((), (classes,)):
+        raise ValueError(f"alpha must be one number, or one for each of {classes} classes; its shape is {alpha.shape}")
+    if (alpha < 0.0).any():
+        raise ValueError(f"alpha must not be negative for a single class; it is {alpha.tolist()}")
+    return alpha
