@@ -14,6 +14,7 @@ class Backend:
     """A registered backend.
 
     module: the adapter, imported only in the process that runs the backend.
+    namespaces: how the names of its implementations begin.
     imports: the top-level packages without which the backend is not run.
     distributions: whose versions go into the record.
     install: what to hand to `pip install` to get it.
@@ -21,6 +22,7 @@ class Backend:
 
     name: str
     module: str
+    namespaces: tuple[str, ...]
     imports: tuple[str, ...]
     distributions: tuple[str, ...]
     install: str
@@ -48,29 +50,39 @@ class Backend:
 BACKENDS: dict[str, Backend] = {
     backend.name: backend
     for backend in (
-        Backend("torch", "lossparity.adapters.torch", ("torch",), ("torch",), "torch"),
+        Backend("torch", "lossparity.adapters.torch", ("torch.",), ("torch",), ("torch",), "torch"),
         Backend(
             "torchvision",
             "lossparity.adapters.torchvision",
+            ("torchvision.",),
             ("torch", "torchvision"),
-            ("torch", "torchvision"),
+            ("torchvision", "torch"),
             "torch torchvision",
         ),
         Backend(
             "tensorflow",
             "lossparity.adapters.tensorflow",
+            ("tf.",),
             ("tensorflow",),
-            ("tensorflow", "tensorflow-cpu", "keras"),
+            ("tensorflow", "tensorflow-cpu"),
             "tensorflow",
         ),
         Backend(
             "keras",
             "lossparity.adapters.keras",
+            ("keras.",),
             ("tensorflow", "keras"),
             ("keras", "tensorflow", "tensorflow-cpu"),
             "tensorflow keras",
         ),
-        Backend("sklearn", "lossparity.adapters.sklearn", ("sklearn",), ("scikit-learn", "scipy"), "scikit-learn"),
+        Backend(
+            "sklearn",
+            "lossparity.adapters.sklearn",
+            ("sklearn.",),
+            ("sklearn",),
+            ("scikit-learn", "scipy"),
+            "scikit-learn",
+        ),
     )
 }
 

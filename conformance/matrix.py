@@ -24,8 +24,9 @@ from lossparity import reference
 from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue
 from lossparity.conformance import tolerance
 from lossparity.conformance.cases import CASES, DTYPES, Case
+from lossparity.conformance.describe import DEFINITIONS
 from lossparity.conformance.record import Check
-from lossparity.reference.core import Array, Loss
+from lossparity.reference.core import Array
 
 DEFAULT_SEED = 0
 
@@ -40,6 +41,11 @@ class Selection:
     modes: tuple[str, ...] = ()
     expression: str = ""
 
+    @classmethod
+    def of(cls, words: Mapping[str, Any]) -> Selection:
+        """A selection from what JSON or a command line gives: lists become tuples."""
+        return cls(**{name: word if isinstance(word, str) else tuple(word) for name, word in words.items()})
+
     def validate(self) -> None:
         """ValueError that says which word is wrong and what it may be."""
         for kind, given, known in (("loss", self.losses, tuple(DEFINITIONS)), ("dtype", self.dtypes, DTYPES)):
@@ -47,9 +53,6 @@ class Selection:
                 if name not in known:
                     raise ValueError(f"unknown {kind} {name!r}; there are {', '.join(known)}")
         compile_expression(self.expression)
-
-
-DEFINITIONS: dict[str, Loss] = {**reference.LOSSES, **getattr(reference, "ACTIVATIONS", {})}
 
 
 def compile_expression(expression: str) -> Callable[[str], bool]:
@@ -81,14 +84,20 @@ def checks(backend: str, module: ModuleType, selection: Selection) -> Iterator[C
                         yield check
 
 
+def not_installed(backend: str, reason: str) -> Check:
+    """The one check that stands for a backend that cannot be run at all."""
+    return Check(f"*/{backend}", "*", backend, "*", "*", "*", "*", "*", "*", verdict="not-run", reason=reason)
+
+
 def _rows(implementation: Implementation, selection: Selection) -> Iterator[tuple[str, str, str]]:
     for case in CASES.get(implementation.loss, {}).values():
         for dtype in selection.dtypes or case.dtypes:
             if dtype in case.dtypes:
                 for aspect in aspects(implementation, case, dtype):
                     yield case.name, dtype, aspect
-    for declared in (*implementation.dialects, *implementation.known_issues):
-        yield "any", "any", f"dialect:{declared.name}"
+    names = [*(each.name for each in implementation.dialects), *(each.name for each in implementation.known_issues)]
+    for name in names:
+        yield "any", "any", f"dialect:{name}"
 
 
 def aspects(implementation: Implementation, case: Case, dtype: str) -> tuple[str, ...]:
@@ -227,8 +236,7 @@ class Judge:
             arguments.update(given(call) if callable(given) else given or {})
         loss = DEFINITIONS[case.loss]
         shape = np.shape(loss(**arguments))
-        narrowest = next((each.dtype for each in dialects if each.dtype), dtype)
-        return tolerance.expect(loss, arguments, narrowest, case.cotangent(self.seed, dtype, shape))
+        return tolerance.expect(loss, arguments, _precision(dialects, dtype), case.cotangent(self.seed, dtype, shape))
 
     def _call(self, case: Case, dtype: str) -> Call:
         arguments = {**DEFINITIONS[case.loss].defaults, **case.build(self.seed, dtype)}
@@ -268,12 +276,15 @@ class Judge:
         if check.aspect == "twin":
             return self._compare_twin(implementation, case, check, outcome)
         expected = self.expected(case, check.dtype, dialects)
-        dtype = next((each.dtype for each in dialects if each.dtype), check.dtype)
+        dtypes = {"value": next((each.dtype for each in dialects if each.dtype), check.dtype)}
         got = {"value": outcome.value, **{f"gradient:{n}": g for n, g in outcome.gradients.items() if g is not None}}
         want = {"value": expected.value, **{f"gradient:{n}": g for n, g in expected.gradients.items()}}
         if check.aspect in ("shape", "dtype"):
             for name, array in got.items():
-                have, need = (array.shape, want[name].shape) if check.aspect == "shape" else (str(array.dtype), dtype)
+                if check.aspect == "shape":
+                    have, need = array.shape, want[name].shape
+                else:  # autodiff gives a gradient in its argument's dtype
+                    have, need = str(array.dtype), dtypes.get(name, check.dtype)
                 if have != need:
                     return Ruling("mismatch", f"{check.aspect} of {name} = {have}, want {need}")
             return Ruling("match")
@@ -284,7 +295,8 @@ class Judge:
         else:
             limit = expected.gradient_tolerances[check.aspect.partition(":")[2]]
         arguments = self._call(case, check.dtype).arguments
-        return _compare_numbers(check.aspect, got[check.aspect], want[check.aspect], limit, dtype, arguments)
+        precision = _precision(dialects, check.dtype)
+        return _compare_numbers(check.aspect, got[check.aspect], want[check.aspect], limit, precision, arguments)
 
     def _compare_twin(self, implementation: Implementation, case: Case, check: Check, outcome: Outcome) -> Ruling:
         """Whether two entry points of one loss give the same bits."""
@@ -346,9 +358,8 @@ class Judge:
     def _still_needed(self, implementation: Implementation, check: Check) -> Ruling:
         """Whether any case still shows the declared dialect or issue: the first that does decides."""
         name = check.aspect.partition(":")[2]
-        declared: Dialect | KnownIssue = next(
-            each for each in (*implementation.dialects, *implementation.known_issues) if each.name == name
-        )
+        everything: tuple[Dialect | KnownIssue, ...] = (*implementation.dialects, *implementation.known_issues)
+        declared = next(each for each in everything if each.name == name)
         if not implementation.exists:
             return Ruling("unsupported", f"this version has no {implementation.name}")
         if isinstance(declared, KnownIssue):
@@ -380,6 +391,11 @@ class Ruling:
     worst: Mapping[str, Any] | None = None
     symptom: str = "number"
     declared: tuple[Dialect | KnownIssue, ...] = ()
+
+
+def _precision(dialects: tuple[Dialect, ...], dtype: str) -> str:
+    """The dtype in which the framework computes."""
+    return next((each.precision or each.dtype or dtype for each in dialects if each.precision or each.dtype), dtype)
 
 
 def _compare_error(outcome: Outcome) -> Ruling:

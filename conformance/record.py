@@ -85,7 +85,8 @@ class Run:
     implementations: name -> {"backend", "loss", "parameters", "reductions", "dtypes", "lacks", "no_gradient",
         "dialects": [{"name", "reason", "source", "says"}], "known_issues": [{"name", "reason", "link", "versions"}]}.
         Keyed "loss/name", because one entry point can implement several losses.
-    backends: name -> {"status": "complete" | "not-run" | "crashed" | "timeout", "reason", "last_words", "seconds"}.
+    backends: name -> {"status": "complete" | "not-run" | "crashed" | "timeout", "asked": by name on the
+        command line, "reason", "last_words", "seconds"}.
     """
 
     environment: dict[str, Any]

@@ -270,8 +270,8 @@ def _kl_div() -> Iterator[Case]:
     yield from row("equal", {"input": given([[0.0, 0.0]]), "target": given([[1.0, 1.0]])}, tags="constant")
     yield from row("far", {"input": given([[-1e4, -1e-4]]), "target": given([[0.5, 0.5]])}, tags="saturated")
     yield from row("sample-weight", {"input": x, "target": y, "sample_weight": positives(4, 1)}, reductions=WEIGHTED)
-    yield from row("sample-weight-some-zero", {"input": x, "target": y, "sample_weight": given([[0.0], [1.0], [0.0], [2.0]])},
-                   reductions=WEIGHTED)  # fmt: skip
+    some = given([[0.0], [1.0], [0.0], [2.0]])
+    yield from row("sample-weight-some-zero", {"input": x, "target": y, "sample_weight": some}, reductions=WEIGHTED)
     yield from row("bad-shapes", {"input": x, "target": simplex(4, 2)}, tags="error", reductions=("mean",))
     yield from row("bad-reduction", {"input": x, "target": y}, tags="error", reductions=("average",))
 

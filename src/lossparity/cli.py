@@ -1,6 +1,260 @@
-"""The command line."""
+"""The command line. Exit codes: 0 parity holds, 1 parity broken, 2 bad usage or unreadable input, 3 incomplete."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lossparity
+
+HOLDS, BROKEN, USAGE, INCOMPLETE = 0, 1, 2, 3
 
 
-def main() -> int:
-    """Run."""
-    return 0
+class UsageError(Exception):
+    """The command asks for what there is not; the message says what there is."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    options = _parser().parse_args(words)
+    options.words = words
+    try:
+        code: int = options.command(options)
+    except (UsageError, ValueError) as error:
+        print(f"lossparity: {error}", file=sys.stderr)
+        return USAGE
+    except OSError as error:
+        print(f"lossparity: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+        return USAGE
+    except KeyboardInterrupt:
+        print("\nlossparity: interrupted; nothing was written", file=sys.stderr)
+        return INCOMPLETE
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="lossparity",
+        description="Does a framework compute a loss, and its gradient, as defined?",
+        epilog="Exit codes: 0 parity holds, 1 parity broken, 2 bad usage or unreadable input, 3 incomplete.",
+    )
+    parser.add_argument("--version", action="version", version=f"lossparity {lossparity.__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser(
+        "run", help="run the matrix on the installed frameworks; write parity.json and parity.html"
+    )
+    _add_selection(run)
+    run.add_argument("-o", "--output", default="parity", metavar="DIR", help="where to write (default: %(default)s)")
+    run.add_argument("--seed", type=int, default=None, help="of the cases' data and the cotangents (default: 0)")
+    run.add_argument("--timeout", type=_positive, default=None, metavar="S", help="a backend silent for so long hangs")
+    run.add_argument("-j", "--jobs", type=int, default=None, metavar="N", help="backends at a time (default: 2)")
+    run.add_argument(
+        "--python",
+        action="append",
+        default=[],
+        metavar="BACKEND=PATH",
+        help="the interpreter of a backend that lives in another environment (lossparity must be installed there)",
+    )
+    run.set_defaults(command=_run)
+
+    report = commands.add_parser("report", help="write the HTML report of a record")
+    report.add_argument("record", metavar="RUN", help="parity.json")
+    report.add_argument("-o", "--output", required=True, metavar="FILE", help="parity.html")
+    report.set_defaults(command=_report)
+
+    merge = commands.add_parser("merge", help="make one record, and its report, of several")
+    merge.add_argument("records", nargs="+", metavar="RUN")
+    merge.add_argument(
+        "-o", "--output", required=True, metavar="OUT", help="a folder, or a file named *.json or *.json.gz"
+    )
+    merge.set_defaults(command=_merge)
+
+    explain = commands.add_parser("explain", help="one check: inputs, reference, framework, error, reproducer")
+    explain.add_argument("id", metavar="ID", help="a check's ID, as the report and the record give it")
+    explain.add_argument("--seed", type=int, default=None)
+    explain.set_defaults(command=_explain)
+
+    listing = commands.add_parser("list", help="list losses, backends, cases or implementations")
+    listing.add_argument("what", choices=("losses", "backends", "cases", "implementations"))
+    listing.add_argument("--loss", action="append", default=[], help="only of this loss")
+    listing.add_argument("--backend", action="append", default=[], help="only of this backend")
+    listing.set_defaults(command=_list)
+    return parser
+
+
+def _add_selection(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--backend", action="append", default=[], metavar="B", help="only this backend (repeatable)")
+    parser.add_argument("--loss", action="append", default=[], metavar="L", help="only this loss (repeatable)")
+    parser.add_argument("--dtype", action="append", default=[], metavar="D", help="only this dtype (repeatable)")
+    parser.add_argument(
+        "--device", action="append", default=[], metavar="X", help="cpu (default), cuda:0, ... (repeatable)"
+    )
+    parser.add_argument("--mode", action="append", default=[], metavar="M", help="eager (default) (repeatable)")
+    parser.add_argument(
+        "-k", dest="expression", default="", metavar="EXPR", help="only checks whose ID matches, as in pytest"
+    )
+
+
+def _positive(text: str) -> float:
+    number = float(text)
+    if not number > 0:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number of seconds")
+    return number
+
+
+def _run(options: argparse.Namespace) -> int:
+    from lossparity import adapters
+    from lossparity.conformance import record
+    from lossparity.conformance.matrix import DEFAULT_SEED, Selection
+    from lossparity.conformance.run import DEFAULT_JOBS, DEFAULT_TIMEOUT, exit_code, run
+    from lossparity.reports import html
+    from lossparity.reports.summary import summary
+
+    _known("backend", options.backend, adapters.BACKENDS)
+    selection = Selection(
+        tuple(options.loss), tuple(options.dtype), tuple(options.device), tuple(options.mode), options.expression
+    )
+    selection.validate()
+    pythons = _pythons(options.python, adapters.BACKENDS)
+    folder = Path(options.output)
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"-o {folder} is a file; give a folder")
+    with _progress() as progress:
+        result = run(
+            tuple(dict.fromkeys(options.backend)),
+            selection,
+            seed=DEFAULT_SEED if options.seed is None else options.seed,
+            pythons=pythons,
+            timeout=options.timeout or DEFAULT_TIMEOUT,
+            jobs=options.jobs or DEFAULT_JOBS,
+            command=["lossparity", *options.words],
+            progress=progress,
+        )
+    if not result.checks:
+        raise UsageError("no check matches what was asked for; `lossparity list cases` names them")
+    json_path = record.save(result, folder / "parity.json")
+    html_path = html.write(result, folder / "parity.html")
+    print(summary(result))
+    print(f"record  {json_path}\nreport  {html_path}")
+    return exit_code(result)
+
+
+def _report(options: argparse.Namespace) -> int:
+    from lossparity.reports import html
+
+    print(html.write(lossparity.load(options.record), options.output))
+    return HOLDS
+
+
+def _merge(options: argparse.Namespace) -> int:
+    from lossparity.conformance import record
+    from lossparity.conformance.run import exit_code
+    from lossparity.reports import html
+    from lossparity.reports.merge import merge
+    from lossparity.reports.summary import summary
+
+    merged = merge([lossparity.load(path) for path in options.records])
+    out = Path(options.output)
+    if out.name.endswith((".json", ".json.gz")):
+        print(record.save(merged, out))
+    else:
+        print(record.save(merged, out / "parity.json"))
+        print(html.write(merged, out / "parity.html"))
+    print(summary(merged))
+    return exit_code(merged)
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from lossparity.conformance.explain import explain
+    from lossparity.conformance.matrix import DEFAULT_SEED
+
+    print(explain(options.id, DEFAULT_SEED if options.seed is None else options.seed))
+    return HOLDS
+
+
+def _list(options: argparse.Namespace) -> int:
+    from lossparity import adapters
+    from lossparity.conformance.cases import CASES
+    from lossparity.conformance.describe import DEFINITIONS, describe_losses
+
+    _known("backend", options.backend, adapters.BACKENDS)
+    _known("loss", options.loss, DEFINITIONS)
+    losses = options.loss or list(DEFINITIONS)
+    backends = options.backend or list(adapters.BACKENDS)
+    if options.what == "losses":
+        _table([(name, each["summary"]) for name, each in describe_losses().items() if name in losses])
+    elif options.what == "backends":
+        _table([(name, _installed(adapters.BACKENDS[name])) for name in backends])
+    elif options.what == "cases":
+        for loss in losses:
+            _table([(f"{loss}/{name}", " ".join(sorted(case.tags))) for name, case in CASES.get(loss, {}).items()])
+    else:
+        for name in backends:
+            if adapters.BACKENDS[name].missing():
+                print(f"# {name}: {adapters.BACKENDS[name].missing()}", file=sys.stderr)
+                continue
+            found = [each for each in adapters.load(name).IMPLEMENTATIONS if each.loss in losses]
+            _table([(each.name, each.loss, name, ", ".join(each.reductions)) for each in found])
+    return HOLDS
+
+
+def _installed(backend: Any) -> str:
+    return backend.missing() or ", ".join(f"{name} {version}" for name, version in backend.versions().items())
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> None:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))] if rows else []
+    for row in rows:
+        print("  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _known(kind: str, given: Sequence[str], known: Any) -> None:
+    for name in given:
+        if name not in known:
+            raise UsageError(f"unknown {kind} {name!r}; there are {', '.join(known)}")
+
+
+def _pythons(given: Sequence[str], known: Any) -> dict[str, str]:
+    found = {}
+    for each in given:
+        backend, separator, path = each.partition("=")
+        if not separator:
+            raise UsageError(f"--python takes BACKEND=PATH; {each!r} has no =")
+        _known("backend", [backend], known)
+        if not Path(path).is_file():
+            raise UsageError(f"--python {each}: there is no interpreter at {path}")
+        found[backend] = path
+    return found
+
+
+@contextlib.contextmanager
+def _progress() -> Any:
+    """A line per backend when it starts and ends; on a terminal, counts while it runs."""
+    live = sys.stderr.isatty()
+    state: dict[str, tuple[int, int]] = {}
+
+    def show(backend: str, done: int, planned: int, status: str) -> None:
+        if status == "running" and not done and backend not in state:
+            print(f"{backend}: starting", file=sys.stderr)
+        elif status != "running":
+            state.pop(backend, None)
+            clear = "\r\033[K" if live else ""
+            count = f"{done} of {planned} checks, " if planned else ""
+            print(f"{clear}{backend}: {count}{status}", file=sys.stderr)
+            return
+        state[backend] = (done, planned)
+        if live and done % 50 == 0:
+            counts = "  ".join(f"{name} {n}/{of}" for name, (n, of) in state.items())
+            print(f"\r\033[K{counts}", end="", file=sys.stderr, flush=True)
+
+    yield show
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,308 @@
+"""`lossparity run`: each backend in its own process, two at a time, and what comes of it in one record."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import os
+import platform
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import lossparity
+from lossparity import adapters
+from lossparity.conformance.describe import describe_implementations, describe_losses
+from lossparity.conformance.matrix import DEFAULT_SEED, Selection, not_installed
+from lossparity.conformance.record import FAILING, INCOMPLETE, Check, Run
+from lossparity.conformance.worker import environment
+
+# A backend that says nothing for so long (its import, or one check) is taken to hang.
+DEFAULT_TIMEOUT = 120.0
+DEFAULT_JOBS = 2
+
+Progress = Callable[[str, int, int, str], None]
+
+
+def run(
+    backends: Sequence[str],
+    selection: Selection,
+    *,
+    seed: int = DEFAULT_SEED,
+    pythons: Mapping[str, str] | None = None,
+    timeout: float = DEFAULT_TIMEOUT,
+    jobs: int = DEFAULT_JOBS,
+    command: Sequence[str] = (),
+    progress: Progress = lambda *_: None,
+) -> Run:
+    """Run the matrix.
+
+    backends: those asked for; empty means every registered one, and those that are not installed are then no gap.
+    pythons: the interpreter of a backend that lives in another environment, by backend's name.
+    timeout: seconds without a sign of life after which a backend is taken to hang.
+    progress: called with (backend, checks done, checks planned, status).
+    """
+    started = datetime.datetime.now(datetime.timezone.utc)
+    clock = time.perf_counter()
+    workers = [
+        _Worker(name, bool(backends), selection, seed, (pythons or {}).get(name))
+        for name in backends or adapters.BACKENDS
+    ]
+    _supervise(workers, timeout, jobs, progress)
+    return Run(
+        environment={**host(), "backends": {w.backend: w.environment for w in workers if w.environment}},
+        seed=seed,
+        command=list(command),
+        checks=[check for worker in workers for check in worker.checks()],
+        started=started.isoformat(timespec="seconds"),
+        seconds=round(time.perf_counter() - clock, 3),
+        losses=describe_losses(),
+        implementations={key: each for worker in workers for key, each in worker.implementations.items()},
+        backends={worker.backend: worker.summary() for worker in workers},
+    )
+
+
+def run_of(
+    checks: Sequence[Check],
+    *,
+    asked: Sequence[str],
+    seed: int | None,
+    command: Sequence[str],
+) -> Run:
+    """The record of checks that were decided in this process (the pytest matrix)."""
+    backends = list(dict.fromkeys(check.backend for check in checks))
+    missing = {check.backend: check.reason for check in checks if check.loss == "*"}
+    return Run(
+        environment={**host(), "backends": {name: environment(name) for name in backends if name not in missing}},
+        seed=DEFAULT_SEED if seed is None else seed,
+        command=list(command),
+        checks=list(checks),
+        started=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        seconds=round(sum(check.seconds for check in checks), 3),
+        losses=describe_losses(),
+        implementations={
+            key: each
+            for name in backends
+            if name not in missing
+            for key, each in describe_implementations(name, adapters.load(name)).items()
+        },
+        backends={
+            name: {
+                "status": "not-run" if name in missing else "complete",
+                "asked": name in asked,
+                "reason": missing.get(name, ""),
+                "last_words": "",
+                "seconds": round(sum(check.seconds for check in checks if check.backend == name), 3),
+            }
+            for name in backends
+        },
+    )
+
+
+def exit_code(run: Run) -> int:
+    """0 parity holds; 1 parity is broken; 3 something that was asked for did not run, or nothing ran at all."""
+    verdicts = {check.verdict for check in run.checks}
+    asked = {name for name, backend in run.backends.items() if backend["asked"]}
+    gaps = any(
+        check.verdict in ("crashed", "timeout") or (check.verdict == "not-run" and check.backend in asked)
+        for check in run.checks
+    )
+    if gaps or not verdicts - INCOMPLETE - {"unsupported"}:
+        return 3
+    return 1 if verdicts & FAILING else 0
+
+
+def host() -> dict[str, Any]:
+    """The machine and this process, as far as they can bear on a number."""
+    processor = platform.processor()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        named = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        processor = named[0].partition(":")[2].strip() if named else processor
+    return {
+        "lossparity": lossparity.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "processor": processor,
+        "cpus": os.cpu_count(),
+    }
+
+
+@dataclass
+class _Worker:
+    """A backend's process and what it has said so far."""
+
+    backend: str
+    asked: bool
+    selection: Selection
+    seed: int
+    python: str | None
+    status: str = "complete"
+    reason: str = ""
+    last_words: str = ""
+    environment: dict[str, Any] = field(default_factory=dict)
+    implementations: dict[str, Any] = field(default_factory=dict)
+    planned: list[Check] | None = None
+    results: list[Check] = field(default_factory=list)
+    seconds: float = 0.0
+    done: bool = False
+    process: subprocess.Popen[str] | None = None
+    heard: float = 0.0
+    started: float = 0.0
+
+    def start(self, messages: queue.Queue[tuple[_Worker, str | None]]) -> bool:
+        """Start the process; False, with the reason kept, where the backend is not installed."""
+        missing = None if self.python else adapters.BACKENDS[self.backend].missing()
+        if missing:
+            self.status, self.reason = "not-run", missing
+            return False
+        self.log = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115  closed in finish
+        self.process = subprocess.Popen(
+            [self.python or sys.executable, "-m", "lossparity.conformance.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            text=True,
+            encoding="utf-8",
+        )
+        configuration = {"backend": self.backend, "seed": self.seed, "selection": dataclasses.asdict(self.selection)}
+        process = self.process
+        if process.stdin is None or process.stdout is None:
+            raise RuntimeError("the pipes of a process that was started with pipes are open")
+        try:
+            process.stdin.write(json.dumps(configuration))
+            process.stdin.close()
+        except BrokenPipeError:
+            pass  # it died at once: the reader sees the end of its answers
+        stream = process.stdout
+
+        def listen() -> None:
+            for line in stream:
+                messages.put((self, line))
+            messages.put((self, None))
+
+        threading.Thread(target=listen, daemon=True).start()
+        self.started = self.heard = time.monotonic()
+        return True
+
+    def hear(self, line: str) -> None:
+        """Take in one line of the answer."""
+        self.heard = time.monotonic()
+        try:
+            message = json.loads(line)
+        except ValueError:
+            return  # the last line of a process that died while writing
+        self.environment = message.get("environment", self.environment)
+        self.implementations = message.get("implementations", self.implementations)
+        if "plan" in message:
+            self.planned = [Check(*row) for row in message["plan"]]
+        if "result" in message:
+            self.results.append(Check(*message["result"]))
+        self.done = self.done or "done" in message
+
+    def finish(self, *, hung: float | None = None) -> None:
+        """The process has ended, or is ended now because it said nothing for `hung` seconds."""
+        if self.process is None:
+            return
+        if hung is not None:
+            self.process.kill()
+        code = self.process.wait()
+        self.seconds = round(time.monotonic() - self.started, 3)
+        self.log.seek(0)
+        words = self.log.read().strip()
+        self.log.close()
+        if hung is not None:
+            self.status, self.reason = "timeout", f"no sign of life for {hung:g} s"
+        elif not self.done:
+            self.status, self.reason = "crashed", f"its process ended {_ending(code)}"
+        if not self.done:
+            self.last_words = "\n".join(words.splitlines()[-20:])[-4000:]
+
+    def checks(self) -> list[Check]:
+        """Every check that was planned: decided, or with the reason why not."""
+        if self.status == "complete":
+            return self.results
+        nothing = not_installed(self.backend, self.reason)
+        left = [nothing] if self.planned is None else self.planned[len(self.results) :]
+        reason = self.reason if not self.last_words else f"{self.reason}; its last words: {_last_line(self.last_words)}"
+        first = [dataclasses.replace(check, verdict=self.status, reason=reason) for check in left[:1]]
+        rest = f"{self.backend} {'hung' if self.status == 'timeout' else 'crashed'} before this check"
+        return [
+            *self.results,
+            *first,
+            *(dataclasses.replace(each, verdict="not-run", reason=rest) for each in left[1:]),
+        ]
+
+    def summary(self) -> dict[str, Any]:
+        """The backend's line in the record."""
+        return {
+            "status": self.status,
+            "asked": self.asked,
+            "reason": self.reason,
+            "last_words": self.last_words,
+            "seconds": self.seconds,
+        }
+
+
+def _supervise(workers: Sequence[_Worker], timeout: float, jobs: int, progress: Progress) -> None:
+    """Keep `jobs` processes going until every worker has ended."""
+    messages: queue.Queue[tuple[_Worker, str | None]] = queue.Queue()
+    waiting = list(workers)
+    running: list[_Worker] = []
+
+    def end(worker: _Worker, hung: float | None = None) -> None:
+        worker.finish(hung=hung)
+        running.remove(worker)
+        progress(worker.backend, len(worker.results), len(worker.planned or ()), worker.status)
+
+    try:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                worker = waiting.pop(0)
+                if worker.start(messages):
+                    running.append(worker)
+                    progress(worker.backend, 0, 0, "running")
+                else:
+                    progress(worker.backend, 0, 0, worker.status)
+            if not running:
+                continue
+            patience = max(0.0, min(worker.heard for worker in running) + timeout - time.monotonic())
+            try:
+                worker, line = messages.get(timeout=patience)
+            except queue.Empty:
+                for worker in [w for w in running if time.monotonic() - w.heard >= timeout]:
+                    end(worker, hung=timeout)
+                continue
+            if worker not in running:
+                continue  # the end of the answers of one that was killed
+            if line is None:
+                end(worker)
+            else:
+                worker.hear(line)
+                progress(worker.backend, len(worker.results), len(worker.planned or ()), "running")
+    finally:
+        for worker in running:  # an interrupt: leave no process behind
+            if worker.process is not None:
+                worker.process.kill()
+                worker.process.wait()
+
+
+def _ending(code: int) -> str:
+    if code < 0:
+        names = {int(each): each.name for each in signal.Signals}
+        return f"by {names.get(-code, f'signal {-code}')}"
+    return f"with exit code {code}"
+
+
+def _last_line(words: str) -> str:
+    return words.strip().splitlines()[-1][:300]

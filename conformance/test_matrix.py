@@ -1,0 +1,28 @@
+"""The matrix as pytest tests: pytest --pyargs lossparity.conformance --backend torch.
+
+One test per check. `dialect` passes, `known` is an expected failure, `unsupported` and `not-run` are skips with their
+reasons; everything else fails with what differs and how to look into it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from lossparity.conformance.record import Check
+
+
+def test_parity(check: Check, request: pytest.FixtureRequest) -> None:
+    """Decide one check."""
+    matrix = request.config.pluginmanager.get_plugin("lossparity-matrix")
+    decided = matrix.decide(check)
+    request.node.user_properties.append(("lossparity", dataclasses.astuple(decided)))
+    if decided.verdict in ("unsupported", "not-run"):
+        pytest.skip(f"{decided.verdict}: {decided.reason}")
+    if decided.verdict == "known":
+        pytest.xfail(decided.reason)
+    if decided.verdict not in ("match", "dialect"):
+        pytest.fail(f"{decided.verdict}: {decided.reason}\nlossparity explain {decided.id}", pytrace=False)
