@@ -53,7 +53,8 @@ class Dialect:
     parameters: arguments of the reference that reproduce the difference, or a function of the call giving them.
     raises: instead: the framework refuses, with this exception class, what the definition computes.
     accepts: instead: the framework computes what the definition refuses.
-    dtype: instead: the framework returns this dtype whatever it was given.
+    dtype: instead: the framework returns its value in this dtype whatever it was given.
+    precision: instead: the framework computes in this dtype; `dtype` alone means both.
     when: the calls to which the dialect applies.
     """
 
@@ -64,6 +65,7 @@ class Dialect:
     raises: str | None = None
     accepts: bool = False
     dtype: str | None = None
+    precision: str | None = None
     when: Callable[[Call], bool] = always
 
 

@@ -128,7 +128,8 @@ def unsupported(implementation: Implementation, case: Case, dtype: str) -> str |
         return f"{name} does not take {dtype}"
     loss = DEFINITIONS[case.loss]
     reduction = case.options.get("reduction", loss.defaults.get("reduction"))
-    if reduction in reference.REDUCTIONS and reduction not in implementation.reductions:
+    chosen = reduction in reference.REDUCTIONS or "reduction" not in implementation.parameters
+    if reduction is not None and chosen and reduction not in implementation.reductions:
         return f"{name} has no reduction {reduction!r}; it has {', '.join(implementation.reductions)}"
     for argument in (*case.arrays, *case.options):
         if argument != "reduction" and argument not in implementation.parameters:

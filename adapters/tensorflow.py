@@ -1,0 +1,260 @@
+"""TensorFlow: tf.nn, the losses of tf.compat.v1, and the activations.
+
+TensorFlow's tensors have no strides, so that of an array's memory layout only the numbers arrive. Classes lie along
+the last axis here and along axis 1 in the reference: where an entry point takes no axis, `classes_last` moves it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # else half a page about drivers on every import
+
+import tensorflow as tf  # noqa: E402  after its log level
+
+from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue, Unsupported, implementations  # noqa: E402
+
+IMPLEMENTATIONS: list[Implementation] = []
+implements = implementations(IMPLEMENTATIONS)
+
+_SOURCE = "https://github.com/tensorflow/tensorflow/blob/v2.21.0/tensorflow/python/ops/"
+_V1_SOURCE = _SOURCE + "losses/losses_impl.py"
+
+
+def devices() -> list[str]:
+    """The logical devices, the first CPU first: cpu, cpu:1, cuda:0."""
+    kinds = {"CPU": "cpu", "GPU": "cuda"}
+    found = [device.name.split(":")[-2:] for device in tf.config.list_logical_devices()]
+    names = [f"{kinds[kind]}:{index}" for kind, index in found if kind in kinds]
+    return sorted(("cpu" if name == "cpu:0" else name for name in names), key=lambda name: (name[:3] != "cpu", name))
+
+
+def evaluate(
+    function: Callable[..., Any],
+    arrays: Mapping[str, Any],
+    options: Mapping[str, Any],
+    differentiable: Sequence[str],
+    cotangent: Callable[[tuple[int, ...]], Any],
+    device: str,
+) -> tuple[Any, dict[str, Any]]:
+    """Value and gradients of `function`, as adapters/base.py says."""
+    kind, _, index = device.partition(":")
+    gradients: dict[str, Any] = dict.fromkeys(differentiable)
+    with tf.device(f"{'GPU' if kind == 'cuda' else 'CPU'}:{index or 0}"):
+        tensors = {name: tf.constant(array) for name, array in arrays.items()}
+        leaves = [tensors[name] for name in differentiable]
+        with tf.GradientTape() as tape:
+            tape.watch(leaves)
+            value = function(**tensors, **options)
+        if differentiable:
+            seed = tf.constant(np.asarray(cotangent(tuple(value.shape))), dtype=value.dtype)
+            for name, gradient in zip(differentiable, tape.gradient(value, leaves, seed), strict=True):
+                gradients[name] = None if gradient is None else tf.convert_to_tensor(gradient).numpy()
+    return value.numpy(), gradients
+
+
+MODES = {"eager": evaluate}
+
+
+def classes_last(tensor):  # type: ignore[no-untyped-def]
+    """The tensor with its axis 1, the classes of the reference, moved to the end."""
+    return tensor if tensor.ndim < 3 else tf.transpose(tensor, [0, *range(2, tensor.ndim), 1])
+
+
+# --- Activations
+
+
+@implements("sigmoid", "tf.nn.sigmoid")
+def sigmoid(input):  # type: ignore[no-untyped-def]
+    return tf.nn.sigmoid(input)
+
+
+@implements("softmax", "tf.nn.softmax")
+def softmax(input, dim):  # type: ignore[no-untyped-def]
+    return tf.nn.softmax(input, axis=dim)
+
+
+@implements("log_softmax", "tf.nn.log_softmax")
+def log_softmax(input, dim):  # type: ignore[no-untyped-def]
+    return tf.nn.log_softmax(input, axis=dim)
+
+
+# --- tf.nn: no weights, no reductions
+
+
+def _indices(call: Call) -> bool:
+    return np.asarray(call.arguments["target"]).dtype.kind in "iu"
+
+
+def _ignored(call: Call) -> bool:
+    return _indices(call) and bool(np.any(call.arguments["target"] == call.arguments["ignore_index"]))
+
+
+INDICES_ONLY = Unsupported("it takes class indices, not probabilities", lambda call: not _indices(call))
+PROBABILITIES_ONLY = Unsupported("it takes class probabilities, not indices", _indices)
+NO_IGNORE_INDEX = Unsupported("it has no ignore_index", _ignored)
+
+
+@implements("binary_cross_entropy_with_logits", "tf.nn.sigmoid_cross_entropy_with_logits", ("none",))
+def sigmoid_cross_entropy_with_logits(input, target):  # type: ignore[no-untyped-def]
+    return tf.nn.sigmoid_cross_entropy_with_logits(labels=target, logits=input)
+
+
+@implements("binary_cross_entropy_with_logits", "tf.nn.weighted_cross_entropy_with_logits", ("none",))
+def weighted_cross_entropy_with_logits(input, target, pos_weight=None):  # type: ignore[no-untyped-def]
+    return tf.nn.weighted_cross_entropy_with_logits(
+        labels=target, logits=input, pos_weight=1.0 if pos_weight is None else pos_weight
+    )
+
+
+@implements(
+    "cross_entropy",
+    "tf.nn.softmax_cross_entropy_with_logits",
+    ("none",),
+    unsupported=(PROBABILITIES_ONLY,),
+)
+def softmax_cross_entropy_with_logits(input, target):  # type: ignore[no-untyped-def]
+    return tf.nn.softmax_cross_entropy_with_logits(labels=target, logits=input, axis=min(input.ndim - 1, 1))
+
+
+@implements(
+    "cross_entropy",
+    "tf.nn.sparse_softmax_cross_entropy_with_logits",
+    ("none",),
+    unsupported=(INDICES_ONLY, NO_IGNORE_INDEX),
+)
+def sparse_softmax_cross_entropy_with_logits(input, target):  # type: ignore[no-untyped-def]
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=target, logits=classes_last(input))
+
+
+# --- tf.compat.v1.losses: weights of any shape that broadcasts, six reductions
+
+v1 = tf.compat.v1.losses
+REDUCTIONS = {
+    "none": v1.Reduction.NONE,
+    "sum": v1.Reduction.SUM,
+    "mean": v1.Reduction.SUM_OVER_BATCH_SIZE,
+    "sum_over_batch_size": v1.Reduction.SUM_OVER_BATCH_SIZE,
+    "mean_with_sample_weight": v1.Reduction.MEAN,
+    "sum_by_nonzero_weights": v1.Reduction.SUM_BY_NONZERO_WEIGHTS,
+    "sum_over_nonzero_weights": v1.Reduction.SUM_OVER_NONZERO_WEIGHTS,
+}
+
+
+def weigh(reduction, sample_weight):  # type: ignore[no-untyped-def]
+    """The arguments that all losses of v1 share."""
+    return {
+        "reduction": REDUCTIONS.get(reduction, reduction),
+        "weights": 1.0 if sample_weight is None else sample_weight,
+    }
+
+
+def _no_elements(call: Call) -> bool:
+    """Whether a mean divides by zero: nothing there, or all weights 0."""
+    weight = call.arguments["sample_weight"]
+    empty = not np.size(call.arguments["input"]) or (weight is not None and not np.any(weight))
+    return empty and call.arguments["reduction"] not in ("none", "sum")
+
+
+def _shapes_differ(call: Call) -> bool:
+    return np.shape(call.arguments["input"]) != np.shape(call.arguments["target"])
+
+
+_ZERO_DIVISION = Dialect(
+    "no-elements",
+    "The mean of no elements, or with all weights 0, is 0.",
+    _V1_SOURCE + "#L74",
+    parameters={"zero_division": 0.0},
+    when=_no_elements,
+)
+_NO_BROADCAST = Dialect(
+    "no-broadcast",
+    "Labels and predictions must have one shape.",
+    _V1_SOURCE,
+    raises="ValueError",
+    when=_shapes_differ,
+)
+_FLOAT32 = Dialect(
+    "float32",
+    "Labels, predictions and weights are cast to float32, in which the value is computed and returned.",
+    _V1_SOURCE + "#L257",
+    dtype="float32",
+    when=lambda call: call.dtype == "float64",
+)
+_REDUCED_IN_FLOAT32 = Dialect(
+    "float32-reduction",
+    "The losses are weighed and reduced in float32, and the result is cast back.",
+    _V1_SOURCE + "#L175",
+    precision="float32",
+    when=lambda call: call.dtype == "float64",
+)
+_ELEMENTWISE: dict[str, Any] = {
+    "reductions": tuple(REDUCTIONS),
+    "dialects": (_ZERO_DIVISION, _NO_BROADCAST, _FLOAT32),
+    "lacks": {"weight": "its weights are sample_weight"},
+}
+_ON_LOGITS: dict[str, Any] = {
+    "reductions": tuple(REDUCTIONS),
+    "dialects": (_ZERO_DIVISION, _REDUCED_IN_FLOAT32),
+    "lacks": {"weight": "its weights are sample_weight"},
+}
+
+
+@implements("l1_loss", "tf.compat.v1.losses.absolute_difference", **_ELEMENTWISE)
+def absolute_difference(input, target, reduction, sample_weight=None):  # type: ignore[no-untyped-def]
+    return v1.absolute_difference(target, input, **weigh(reduction, sample_weight))
+
+
+@implements("mse_loss", "tf.compat.v1.losses.mean_squared_error", **_ELEMENTWISE)
+def mean_squared_error(input, target, reduction, sample_weight=None):  # type: ignore[no-untyped-def]
+    return v1.mean_squared_error(target, input, **weigh(reduction, sample_weight))
+
+
+@implements("huber_loss", "tf.compat.v1.losses.huber_loss", **_ELEMENTWISE)
+def huber_loss(input, target, reduction, delta, sample_weight=None):  # type: ignore[no-untyped-def]
+    return v1.huber_loss(target, input, delta=delta, **weigh(reduction, sample_weight))
+
+
+@implements("binary_cross_entropy", "tf.compat.v1.losses.log_loss", **_ELEMENTWISE)
+def log_loss(input, target, reduction, sample_weight=None):  # type: ignore[no-untyped-def]
+    return v1.log_loss(target, input, **weigh(reduction, sample_weight))
+
+
+@implements("binary_cross_entropy_with_logits", "tf.compat.v1.losses.sigmoid_cross_entropy", **_ON_LOGITS)
+def sigmoid_cross_entropy(input, target, reduction, sample_weight=None):  # type: ignore[no-untyped-def]
+    return v1.sigmoid_cross_entropy(target, input, **weigh(reduction, sample_weight))
+
+
+@implements(
+    "cross_entropy",
+    "tf.compat.v1.losses.softmax_cross_entropy",
+    no_gradient={"target": "it stops the gradient of the labels"},
+    unsupported=(PROBABILITIES_ONLY,),
+    **_ON_LOGITS,
+)
+def softmax_cross_entropy(input, target, reduction, label_smoothing, sample_weight=None):  # type: ignore[no-untyped-def]
+    return v1.softmax_cross_entropy(
+        classes_last(target),
+        classes_last(input),
+        label_smoothing=label_smoothing,
+        **weigh(reduction, sample_weight),
+    )
+
+
+@implements(
+    "cross_entropy",
+    "tf.compat.v1.losses.sparse_softmax_cross_entropy",
+    unsupported=(INDICES_ONLY, NO_IGNORE_INDEX),
+    **_ON_LOGITS,
+)
+def sparse_softmax_cross_entropy(input, target, reduction, sample_weight=None):  # type: ignore[no-untyped-def]
+    return v1.sparse_softmax_cross_entropy(target, classes_last(input), **weigh(reduction, sample_weight))
+
+
+@implements("hinge_loss", "tf.compat.v1.losses.hinge_loss", **_ELEMENTWISE)
+def hinge_loss(input, target, reduction, sample_weight=None):  # type: ignore[no-untyped-def]
+    return v1.hinge_loss(target, input, **weigh(reduction, sample_weight))
