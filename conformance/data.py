@@ -7,7 +7,7 @@ guarantees) and exactly rounded operations are used, never a distribution of Num
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -76,17 +76,20 @@ def signs(*shape: int) -> Recipe:
     return Recipe(lambda stream: 2.0 * _mixed(stream, shape, 2) - 1.0)
 
 
-def labels(*shape: int, classes: int, but: Sequence[int] = (), mark: int | None = None) -> Recipe:
-    """Class indices; none is in `but`. About every third, and the first, is `mark` where one is given."""
-    allowed = np.array([c for c in range(classes) if c not in but])
+def labels(*shape: int, classes: int, mark: int | None = None) -> Recipe:
+    """Class indices. About every third, the last among them, is `mark` where one is given; the others are not it.
+
+    The first two labels differ and are not marked, so that a weight per class can be told from none.
+    """
+    allowed = np.array([c for c in range(classes) if c != mark])
 
     def draw(stream: Stream) -> Array:
-        drawn = allowed[_mixed(stream, shape, len(allowed))]
+        drawn: Array = allowed[_mixed(stream, shape, len(allowed))]
         if mark is None:
             return drawn
         marked = (stream.integers(shape, 3) == 0).reshape(-1)
-        marked[:1] = True
-        marked[1:2] = False
+        marked[:2] = False
+        marked[-1:] = True
         return np.where(marked.reshape(shape), mark, drawn)
 
     return Recipe(draw, integer=True)

@@ -282,8 +282,9 @@ def _hinge(name: str) -> Iterator[Case]:
     yield from row("plain", {"input": x, "target": y}, reductions=UNWEIGHTED)
     yield from row("one-element", {"input": reals(1, low=-0.5, high=0.5), "target": signs(1)})
     yield from row("vector", {"input": reals(6), "target": signs(6)}, reductions=UNWEIGHTED)
-    yield from row("vector-sample-weight", {"input": reals(6), "target": signs(6), "sample_weight": positives(6)},
-                   reductions=WEIGHTED)  # fmt: skip
+    # |x| < 1: no prediction is beyond the margin, so no weight is lost
+    weighted = {"input": reals(6, low=-0.75, high=0.75), "target": signs(6), "sample_weight": positives(6)}
+    yield from row("vector-sample-weight", weighted, reductions=WEIGHTED)
     yield from row("rank3", {"input": reals(2, 3, 2), "target": signs(2, 3, 2)})
     yield from row("strided", {"input": strided(x), "target": strided(y)}, tags="strided")
     yield from row(

@@ -33,7 +33,9 @@ def _each(name: str) -> Iterator[Case]:
     yield from row("empty", {"input": given(np.zeros((0, 4))), "target": given(np.zeros((0, 4)))}, tags="empty nan")
     yield from row("kink", {"input": given([1.0, -2.0, 0.0, 3.0]), "target": given([1.0, -2.0, 0.0, 3.5])}, tags="kink")
     yield from row("far", {"input": given([[1e4, -1e4], [3.0, 1e-3]]), "target": given([[-1e4, 1e4], [1e4, 1e-3]])})
-    yield from row("close", {"input": given([1.0, 100.0]), "target": given([1.0 + 2.0**-12, 100.0 - 2.0**-12])})
+    yield from row(
+        "close", {"input": given([1.0, 100.0, -3.0]), "target": given([1.0 + 2.0**-12, 100.0 - 2.0**-11, -3.0])}
+    )
     yield from row("nan-input", {"input": given([np.nan, 1.0, 2.0]), "target": given([0.0, np.nan, 0.5])}, tags="nan")
     yield from row("infinite", {"input": given([np.inf, 1.0, -np.inf]), "target": given([0.0, 3.0, 1.0])}, tags="nan")
     yield from row("worked", {"input": given([[1.0, 2.0], [3.0, 4.0]]), "target": given([[5.0, 6.0], [7.0, 8.0]])},
@@ -65,7 +67,8 @@ def _kinked(name: str, width: str) -> Iterator[Case]:
     row = functools.partial(rows, name)
     # d = -2w, -w, -w/2, 0, w/2, w, 2w: both kinks hit exactly
     hit = {"input": given([-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0]), "target": given([0.0] * 7)}
-    for value in (0.5, 1.0, 2.0, 0.001):
+    yield from row(f"{width}1-kink", hit, tags="kink")
+    for value in (0.5, 2.0, 0.001):
         yield from row(f"{width}{value}", {"input": x, "target": y}, {width: value})
         yield from row(f"{width}{value}-kink", hit, {width: value}, tags="kink")
     yield from row(f"{width}0", {"input": x, "target": y}, {width: 0.0}, tags="constant kink")
