@@ -300,8 +300,11 @@ def nll_loss(input: Any, target: Any, weight: Any = None, ignore_index: int = -1
         value[~kept] = 0.0
 
     def pullback(g: Array | float) -> Gradients:
+        slope = weights * -np.reshape(g, -1)
+        if kept is not None:
+            slope[~kept] = 0.0  # and not 0 * NaN where nothing is left to average
         gradient = np.zeros(rows.shape)
-        gradient.reshape(-1)[at] = weights * -np.reshape(g, -1)
+        gradient.reshape(-1)[at] = slope
         return {"input": from_rows(gradient, input.shape, axis)}
 
     return Terms(value.reshape(target.shape), pullback, denominator=float(weights.sum()))
@@ -314,6 +317,7 @@ def nll_loss(input: Any, target: Any, weight: Any = None, ignore_index: int = -1
         "weight": _WEIGHT,
         "ignore_index": Integer(),
         "label_smoothing": Number(minimum=0.0, maximum=1.0),
+        "unit_targets": Flag(),
     }
 )
 def cross_entropy(
@@ -323,6 +327,8 @@ def cross_entropy(
     ignore_index: int = -100,
     reduction: str = "mean",
     label_smoothing: float = 0.0,
+    *,
+    unit_targets: bool = False,
 ) -> Terms:
     """Cross entropy of softmax(input) against class indices or class probabilities.
 
@@ -330,6 +336,7 @@ def cross_entropy(
     in input's shape; weight (C,). "mean" divides by the sum of the labels' weights, for probabilities by the
     number of rows. Domain: all reals; a logit of -inf is a masked class, whose loss counts where its weight
     times (smoothed) probability is not 0. Rows labelled `ignore_index` count 0, whatever their input. Smooth.
+    Dialect: `unit_targets` takes the probabilities of a row to sum to 1 in the gradient, whatever they sum to (TF).
     Errors: ValueError for a label that is neither in [0, C) nor `ignore_index`, for an `ignore_index` >= 0 with
     probabilities, and for shapes that do not fit.
     Source: torch.nn.functional.cross_entropy,
@@ -337,14 +344,15 @@ def cross_entropy(
     """
     # z_j = x_j - max x and R = sum of e^z without the maximum's, so that -log p_j = log1p(R) - z_j
     # l = sum_j a_j (log1p(R) - z_j),  a_j = w_j ((1 - s) target_j + s / C),  s = label_smoothing
-    # dl/dx_j = A p_j - a_j,  A = sum_j a_j;  at the maximum as A - a_j - A R / (1 + R), which does not cancel
+    # dl/dx_j = A p_j - a_j,  A = sum_j a_j (1 for unit_targets);  at the maximum A - a_j - A R / (1 + R): no cancelling
     # dl/dtarget_j = (1 - s) w_j (log1p(R) - z_j)
     classes = _classes(input, weight)
     if target.shape != input.shape:
         return _cross_entropy_of_labels(input, target, weight, ignore_index, label_smoothing, classes)
     if ignore_index >= 0:
         raise ValueError(f"ignore_index goes with labels; it is {ignore_index}, and target holds probabilities")
-    return _cross_entropy_of_probabilities(input, target.astype(np.float64, copy=False), weight, label_smoothing)
+    target = target.astype(np.float64, copy=False)
+    return _cross_entropy_of_probabilities(input, target, weight, label_smoothing, unit_targets)
 
 
 def _cross_entropy_of_labels(
@@ -391,7 +399,9 @@ def _cross_entropy_of_labels(
     return Terms(value.reshape(target.shape), pullback, scale, denominator=float(row_weight.sum()))
 
 
-def _cross_entropy_of_probabilities(input: Array, target: Array, weight: Array | None, s: float) -> Terms:
+def _cross_entropy_of_probabilities(
+    input: Array, target: Array, weight: Array | None, s: float, unit_targets: bool
+) -> Terms:
     axis = min(input.ndim - 1, 1)
     shape = _without(axis, input.shape)
     z, e, top, rest = shifted_exponentials(to_rows(input, axis))
@@ -409,9 +419,10 @@ def _cross_entropy_of_probabilities(input: Array, target: Array, weight: Array |
     def pullback(g: Array | float) -> Gradients:
         g = np.reshape(g, (-1, 1)) if np.ndim(g) else g
         others = 1.0 + rest
-        gradient = e * (total / others)[:, None]
+        whole = np.ones_like(total) if unit_targets else total
+        gradient = e * (whole / others)[:, None]
         gradient -= a
-        gradient.reshape(-1)[top] = total - a.take(top) - total * rest / others
+        gradient.reshape(-1)[top] = whole - a.take(top) - whole * rest / others
         gradient *= g
         of_target = _product(slope * g, log_sum[:, None] - z)
         return {

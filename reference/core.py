@@ -192,6 +192,7 @@ Argument: TypeAlias = Real | Labels | Either | Number | Integer | Axes | Flag | 
 _COMMON: dict[str, tuple[Any, Argument]] = {
     "sample_weight": (None, Real(optional=True)),
     "average_last_axis": (False, Flag()),
+    "sum_last_axis": (False, Flag()),
     "avg_factor": (None, Number(optional=True)),
     "zero_division": (math.nan, Number(optional=True)),
 }
@@ -321,8 +322,10 @@ class Loss:
                 terms = terms._replace(value=terms.value.reshape(()))
             if not self.reductions:
                 return terms.value, terms, 1.0, shapes
-            if bound["average_last_axis"]:
-                terms = _average_last_axis(terms)
+            if bound["average_last_axis"] and bound["sum_last_axis"]:
+                raise ValueError("average_last_axis and sum_last_axis exclude each other; both are True")
+            if bound["average_last_axis"] or bound["sum_last_axis"]:
+                terms = _fold_last_axis(terms, bound["average_last_axis"])
             weight = bound["sample_weight"] if self._weighs else None
             value, factor = _reduce(terms, weight, bound, batch=shapes[self.differentiable[0]][:1])
         return value, terms, factor, shapes
@@ -389,22 +392,23 @@ def _reduce(terms: Terms, weight: Array | None, bound: Mapping[str, Any], batch:
     return np.float64(total / denominator), (inverse if weight is None else weight * inverse)
 
 
-def _average_last_axis(terms: Terms) -> Terms:
-    """The terms averaged over their last axis, as Keras does before it weighs and reduces."""
+def _fold_last_axis(terms: Terms, average: bool) -> Terms:
+    """The terms averaged or summed over their last axis, as Keras does before it weighs and reduces."""
     shape = terms.value.shape
     if not shape:
         return terms
-    value = terms.value.mean(axis=-1)
+    count = np.float64(shape[-1] if average else 1)
+    value = terms.value.sum(axis=-1) / count
 
     def spread(g: Array | float) -> Array | float:
         if not np.ndim(g):
-            return float(g) / float(shape[-1])
-        full: Array = np.broadcast_to(np.expand_dims(g, -1), shape) / shape[-1]
+            return float(g / count)
+        full: Array = np.broadcast_to(np.expand_dims(g, -1), shape) / count
         return full
 
     def scale(g: Array | float) -> tuple[Array | float, Mapping[str, Array | float]]:
         of_value, of_gradient = terms.scale(spread(g)) if terms.scale else (0.0, {})
-        added = np.mean(np.broadcast_to(np.abs(terms.value) + of_value, shape), axis=-1) - np.abs(value)
+        added = np.sum(np.broadcast_to(np.abs(terms.value) + of_value, shape), axis=-1) / count - np.abs(value)
         return added, of_gradient
 
     return Terms(value, lambda g: terms.pullback(spread(g)), scale)
