@@ -1,0 +1,141 @@
+"""The sessions of lossparity. `nox -l` lists them; the two that matter are `parity` and `tests`.
+
+    nox -s parity                           install the frameworks, run the matrix, write parity.json and parity.html
+    nox -s tests                            everything that tests the product
+    nox -s sklearn -- --version 1.5.2       one backend, one version
+    nox -s torch -- --device cuda:0 -x      a device, and any pytest argument
+
+Frameworks live in environments of their own, one per vendor (torch with torchvision, TensorFlow with Keras,
+scikit-learn), made once below .nox/frameworks and used by every session.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2023.4.22"
+nox.options.sessions = ["parity"]
+
+HERE = Path(__file__).parent
+
+# backend: (the environment it shares, the package whose version `-- --version` sets)
+BACKENDS = {
+    "torch": ("torch", "torch"),
+    "torchvision": ("torch", "torchvision"),
+    "tensorflow": ("tensorflow", "tensorflow"),
+    "keras": ("tensorflow", "keras"),
+    "sklearn": ("sklearn", "scikit-learn"),
+}
+# torch and torchvision come from one resolve: a torchvision beside another build of torch does not import.
+ENVIRONMENTS = {
+    "torch": ("torch", "torchvision"),
+    "tensorflow": ("tensorflow", "keras"),
+    "sklearn": ("scikit-learn",),
+}
+
+
+@nox.session(venv_backend="none")
+def parity(session: nox.Session) -> None:
+    """Install the frameworks, run the whole matrix on them, write parity/parity.json and parity/parity.html."""
+    pythons = {name: environment(session, shared) for name, (shared, _) in BACKENDS.items()}
+    words = [word for name, python in pythons.items() for word in ("--backend", name, "--python", f"{name}={python}")]
+    session.run(str(pythons["sklearn"]), "-m", "lossparity.cli", "run", *words, *session.posargs, external=True)
+
+
+def one_backend(session: nox.Session, name: str) -> None:
+    """Run one backend's matrix with pytest, in the environment that it shares with no other vendor."""
+    words = list(session.posargs)
+    shared, package = BACKENDS[name]
+    pins = {}
+    if "--version" in words:
+        at = words.index("--version")
+        if at + 1 == len(words):
+            session.error(f"--version takes a version of {package}: nox -s {name} -- --version 1.2.3")
+        pins[package] = words[at + 1]
+        del words[at : at + 2]
+    python = environment(session, shared, pins)
+    output = [] if "--output" in words else ["--output", f"parity-{name}"]
+    pytest = ("-m", "pytest", "conformance", "-q", "--backend", name)
+    session.run(str(python), *pytest, *output, *words, external=True)
+
+
+@nox.session(venv_backend="none")
+def torch(session: nox.Session) -> None:
+    """torch.nn.functional and torch.nn: -- [--version V] [--device D] [any pytest argument]."""
+    one_backend(session, "torch")
+
+
+@nox.session(venv_backend="none")
+def torchvision(session: nox.Session) -> None:
+    """torchvision.ops: -- [--version V] [--device D] [any pytest argument]."""
+    one_backend(session, "torchvision")
+
+
+@nox.session(venv_backend="none")
+def tensorflow(session: nox.Session) -> None:
+    """tf.nn and tf.compat.v1.losses: -- [--version V] [--device D] [any pytest argument]."""
+    one_backend(session, "tensorflow")
+
+
+@nox.session(venv_backend="none")
+def keras(session: nox.Session) -> None:
+    """keras.losses, Keras 2 or 3: -- [--version V] [--device D] [any pytest argument]."""
+    one_backend(session, "keras")
+
+
+@nox.session(venv_backend="none")
+def sklearn(session: nox.Session) -> None:
+    """sklearn.metrics: -- [--version V] [any pytest argument]."""
+    one_backend(session, "sklearn")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Everything that tests the product, on real frameworks: -- [any pytest argument]."""
+    session.install("-e", ".[torchvision,tensorflow,sklearn,test]", "pytest-xdist")
+    session.run("pytest", "tests", "-q", "-n", "2", "--dist", "loadfile", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Ruff and mypy, both strict."""
+    session.install("ruff", "mypy", "numpy", "pytest", "jinja2", "packaging", "nox")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.install("-e", ".", "--no-deps")
+    session.run("mypy")
+
+
+@nox.session
+def benchmarks(session: nox.Session) -> None:
+    """The reference's speed and memory against torch's eager mode, as ratios: -- [any pytest argument]."""
+    session.install("-e", ".[torchvision,test]")
+    session.run("pytest", "benchmarks", "-q", "-s", *session.posargs)
+
+
+def environment(session: nox.Session, shared: str, pins: dict[str, str] | None = None) -> Path:
+    """The interpreter of a frameworks' environment, made where it is not there yet, with this lossparity in it.
+
+    An environment that was left half made (an interrupt, a full disk) is made again.
+    """
+    pins = pins or {}
+    packages = [f"{name}=={pins[name]}" if name in pins else name for name in ENVIRONMENTS[shared]]
+    key = f"{' '.join(packages)} {sys.version_info[:2]}"
+    name = "-".join([shared, *(version for version in pins.values()), hashlib.sha256(key.encode()).hexdigest()[:8]])
+    folder = HERE / ".nox" / "frameworks" / name
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    made = folder / "made"
+    if not made.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        session.run(sys.executable, "-m", "venv", str(folder), external=True, silent=True)
+        session.run(str(python), "-m", "pip", "install", "-q", "--upgrade", "pip", external=True)
+        session.run(str(python), "-m", "pip", "install", "-q", *packages, external=True)
+        made.touch()
+    session.run(str(python), "-m", "pip", "install", "-q", "-e", str(HERE), external=True)
+    return python
