@@ -99,11 +99,17 @@ def _conditioning(
 
 
 def ulp_error(got: Array, want: Array, dtype: str) -> Array:
-    """|got - want| in units in the last place of `want` in `dtype`, per element; 0 for the same infinity or NaN."""
+    """|got - want| in units in the last place of `want` in `dtype`, per element; 0 for the same infinity or NaN.
+
+    A result beyond the largest number of `dtype` is the infinity there.
+    """
     with np.errstate(all="ignore"):
+        rounded = want.astype(dtype).astype(np.float64)
         spacing = np.spacing(np.abs(want).astype(dtype)).astype(np.float64)
+        # Computed in a narrower dtype than it is returned in, a result may lie beyond the range of the former.
+        spacing = np.where(np.isinf(rounded), np.abs(want) * float(np.finfo(dtype).eps), spacing)
         error = np.abs(got.astype(np.float64) - want) / spacing
-        same = (got == want) | (np.isnan(got) & np.isnan(want))
+        same = (got == want) | (np.isinf(rounded) & (got == rounded)) | (np.isnan(got) & np.isnan(want))
         error = np.where(same, 0.0, np.where(np.isnan(error), np.inf, error))
     result: Array = error
     return result

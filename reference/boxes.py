@@ -185,7 +185,8 @@ def generalized_box_iou_loss(boxes1: Any, boxes2: Any, reduction: str = "none", 
         of_union = g / divisor
         inner += of_union
         own += sign * of_union
-        of_union *= (pair.union + pair.eps) / divisor
+        # In C the derivative is 1 / (C + eps) - (C - U) / (C + eps)^2; written as one fraction nothing cancels.
+        of_union *= (pair.union + pair.eps) / divisor if sign < 0 else 1.0 + empty
         return pair.gradients(sign, inner, own, of_union * outer[::-1])
 
     value = 1.0 - pair.iou + empty

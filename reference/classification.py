@@ -496,11 +496,12 @@ def log_loss(
         raise ValueError(f"y_true must hold only labels {names.tolist()}; it holds {unknown[0]}")
     low, high = _clip_range(clip)
     if y_pred.size == len(y_true):  # one probability each: 1 - p is not formed, log1p(-p) keeps its digits
-        raw = y_pred.reshape(-1)
-        p = np.clip(raw, low, high)
-        terms = -np.where(t == 1, np.log(p), np.log1p(-p))
-        slope = np.where(t == 1, -1.0 / p, 1.0 / (1.0 - p))
-        slope[(raw < low) | (raw > high)] = 0.0
+        raw, second = y_pred.reshape(-1), t == 1
+        lowest, highest = np.where(second, low, 1.0 - high), np.where(second, high, 1.0 - low)
+        p = np.clip(raw, lowest, highest)
+        terms = -np.where(second, np.log(p), np.log1p(-p))
+        slope = np.where(second, -1.0 / p, 1.0 / (1.0 - p))
+        slope[(raw < lowest) | (raw > highest)] = 0.0
         slope = slope.reshape(-1, 1)
     else:
         raw = y_pred
