@@ -14,9 +14,9 @@ import numpy as np
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # else half a page about drivers on every import
 
-import tensorflow as tf  # noqa: E402  after its log level
+import tensorflow as tf
 
-from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue, Unsupported, implementations  # noqa: E402
+from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue, Unsupported, implementations
 
 IMPLEMENTATIONS: list[Implementation] = []
 implements = implementations(IMPLEMENTATIONS)
@@ -73,7 +73,25 @@ def sigmoid(input):  # type: ignore[no-untyped-def]
     return tf.nn.sigmoid(input)
 
 
-@implements("softmax", "tf.nn.softmax")
+def _onednn() -> bool:
+    """Whether oneDNN's kernels are used on the CPU: that depends on the processor and on TF_ENABLE_ONEDNN_OPTS."""
+    from tensorflow.python.util import _pywrap_util_port
+
+    return bool(_pywrap_util_port.IsMklEnabled())
+
+
+ONEDNN_NAN = KnownIssue(
+    "onednn-nan",
+    "In float32 on the CPU, oneDNN's softmax turns a row that holds NaN into zeros around the NaN.",
+    "https://github.com/tensorflow/tensorflow/blob/v2.21.0/tensorflow/core/kernels/mkl/mkl_softmax_op.cc",
+    versions=">=2.13",
+    symptom="zero",
+    aspects=("value",),
+    when=lambda call: call.dtype == "float32" and bool(np.isnan(call.arguments["input"]).any()) and _onednn(),
+)
+
+
+@implements("softmax", "tf.nn.softmax", known_issues=(ONEDNN_NAN,))
 def softmax(input, dim):  # type: ignore[no-untyped-def]
     return tf.nn.softmax(input, axis=dim)
 
@@ -104,11 +122,44 @@ def sigmoid_cross_entropy_with_logits(input, target):  # type: ignore[no-untyped
     return tf.nn.sigmoid_cross_entropy_with_logits(labels=target, logits=input)
 
 
-@implements("binary_cross_entropy_with_logits", "tf.nn.weighted_cross_entropy_with_logits", ("none",))
+@implements(
+    "binary_cross_entropy_with_logits",
+    "tf.nn.weighted_cross_entropy_with_logits",
+    ("none",),
+    known_issues=(
+        KnownIssue(
+            "gradient-at-0",
+            "At a logit of exactly 0 the gradient is 1 - target, not 1 / 2 - target: abs and relu each give 0 there. "
+            "sigmoid_cross_entropy_with_logits has it right.",
+            _SOURCE + "nn_impl.py",
+            versions=">=2.13",
+            symptom="number",
+            aspects=("gradient:input",),
+            when=lambda call: bool(np.any(call.arguments["input"] == 0.0)),
+        ),
+    ),
+)
 def weighted_cross_entropy_with_logits(input, target, pos_weight=None):  # type: ignore[no-untyped-def]
     return tf.nn.weighted_cross_entropy_with_logits(
         labels=target, logits=input, pos_weight=1.0 if pos_weight is None else pos_weight
     )
+
+
+UNIT_TARGETS = Dialect(
+    "unit-targets",
+    "The gradient takes each row of probabilities to sum to 1: documented to be wrong where it does not.",
+    "https://www.tensorflow.org/api_docs/python/tf/nn/softmax_cross_entropy_with_logits",
+    parameters={"unit_targets": True},
+)
+MASKED_NAN = KnownIssue(
+    "masked-nan",
+    "A logit of -inf under a probability of 0 makes the loss NaN: 0 * inf. Of class indices it does not.",
+    "https://github.com/tensorflow/tensorflow/blob/v2.21.0/tensorflow/core/kernels/xent_op.h",
+    versions=">=2.13",
+    symptom="nan",
+    aspects=("value",),
+    when=lambda call: not _indices(call) and bool(np.isneginf(call.arguments["input"]).any()),
+)
 
 
 @implements(
@@ -116,6 +167,8 @@ def weighted_cross_entropy_with_logits(input, target, pos_weight=None):  # type:
     "tf.nn.softmax_cross_entropy_with_logits",
     ("none",),
     unsupported=(PROBABILITIES_ONLY,),
+    dialects=(UNIT_TARGETS,),
+    known_issues=(MASKED_NAN,),
 )
 def softmax_cross_entropy_with_logits(input, target):  # type: ignore[no-untyped-def]
     return tf.nn.softmax_cross_entropy_with_logits(labels=target, logits=input, axis=min(input.ndim - 1, 1))
@@ -192,39 +245,79 @@ _REDUCED_IN_FLOAT32 = Dialect(
     precision="float32",
     when=lambda call: call.dtype == "float64",
 )
-_ELEMENTWISE: dict[str, Any] = {
+_V1: dict[str, Any] = {
     "reductions": tuple(REDUCTIONS),
-    "dialects": (_ZERO_DIVISION, _NO_BROADCAST, _FLOAT32),
-    "lacks": {"weight": "its weights are sample_weight"},
+    "lacks": {"weight": "its weights are sample_weight", "pos_weight": "it has no weight of the positives"},
 }
-_ON_LOGITS: dict[str, Any] = {
-    "reductions": tuple(REDUCTIONS),
-    "dialects": (_ZERO_DIVISION, _REDUCED_IN_FLOAT32),
-    "lacks": {"weight": "its weights are sample_weight"},
-}
+_REGRESSION = (_ZERO_DIVISION, _NO_BROADCAST, _FLOAT32)
 
 
-@implements("l1_loss", "tf.compat.v1.losses.absolute_difference", **_ELEMENTWISE)
+@implements("l1_loss", "tf.compat.v1.losses.absolute_difference", dialects=_REGRESSION, **_V1)
 def absolute_difference(input, target, reduction, sample_weight=None):  # type: ignore[no-untyped-def]
     return v1.absolute_difference(target, input, **weigh(reduction, sample_weight))
 
 
-@implements("mse_loss", "tf.compat.v1.losses.mean_squared_error", **_ELEMENTWISE)
+@implements("mse_loss", "tf.compat.v1.losses.mean_squared_error", dialects=_REGRESSION, **_V1)
 def mean_squared_error(input, target, reduction, sample_weight=None):  # type: ignore[no-untyped-def]
     return v1.mean_squared_error(target, input, **weigh(reduction, sample_weight))
 
 
-@implements("huber_loss", "tf.compat.v1.losses.huber_loss", **_ELEMENTWISE)
+@implements(
+    "huber_loss",
+    "tf.compat.v1.losses.huber_loss",
+    dialects=(
+        *_REGRESSION,
+        Dialect(
+            "any-delta",
+            "A negative delta is not refused.",
+            _V1_SOURCE,
+            accepts=True,
+            when=lambda call: call.arguments["delta"] < 0.0,
+        ),
+    ),
+    **_V1,
+)
 def huber_loss(input, target, reduction, delta, sample_weight=None):  # type: ignore[no-untyped-def]
     return v1.huber_loss(target, input, delta=delta, **weigh(reduction, sample_weight))
 
 
-@implements("binary_cross_entropy", "tf.compat.v1.losses.log_loss", **_ELEMENTWISE)
+def outside(call: Call) -> bool:
+    """Whether a probability is below 0 or above 1."""
+    return any(bool(np.any((p < 0.0) | (p > 1.0))) for p in (call.arguments["input"], call.arguments["target"]))
+
+
+@implements(
+    "binary_cross_entropy",
+    "tf.compat.v1.losses.log_loss",
+    dialects=(
+        _ZERO_DIVISION,
+        _FLOAT32,
+        Dialect(
+            "epsilon",
+            "1e-7 is added to the probabilities inside both logarithms.",
+            "https://www.tensorflow.org/api_docs/python/tf/compat/v1/losses/log_loss",
+            parameters={"epsilon": 1e-7},
+        ),
+        Dialect(
+            "any-probability",
+            "A number outside [0, 1] is not refused; where a logarithm is of a negative number, the loss is NaN.",
+            _V1_SOURCE,
+            accepts=True,
+            when=outside,
+        ),
+    ),
+    **_V1,
+)
 def log_loss(input, target, reduction, sample_weight=None):  # type: ignore[no-untyped-def]
     return v1.log_loss(target, input, **weigh(reduction, sample_weight))
 
 
-@implements("binary_cross_entropy_with_logits", "tf.compat.v1.losses.sigmoid_cross_entropy", **_ON_LOGITS)
+@implements(
+    "binary_cross_entropy_with_logits",
+    "tf.compat.v1.losses.sigmoid_cross_entropy",
+    dialects=(_ZERO_DIVISION, _REDUCED_IN_FLOAT32),
+    **_V1,
+)
 def sigmoid_cross_entropy(input, target, reduction, sample_weight=None):  # type: ignore[no-untyped-def]
     return v1.sigmoid_cross_entropy(target, input, **weigh(reduction, sample_weight))
 
@@ -234,7 +327,9 @@ def sigmoid_cross_entropy(input, target, reduction, sample_weight=None):  # type
     "tf.compat.v1.losses.softmax_cross_entropy",
     no_gradient={"target": "it stops the gradient of the labels"},
     unsupported=(PROBABILITIES_ONLY,),
-    **_ON_LOGITS,
+    dialects=(_REDUCED_IN_FLOAT32, UNIT_TARGETS),
+    known_issues=(MASKED_NAN,),
+    **_V1,
 )
 def softmax_cross_entropy(input, target, reduction, label_smoothing, sample_weight=None):  # type: ignore[no-untyped-def]
     return v1.softmax_cross_entropy(
@@ -249,12 +344,34 @@ def softmax_cross_entropy(input, target, reduction, label_smoothing, sample_weig
     "cross_entropy",
     "tf.compat.v1.losses.sparse_softmax_cross_entropy",
     unsupported=(INDICES_ONLY, NO_IGNORE_INDEX),
-    **_ON_LOGITS,
+    dialects=(_ZERO_DIVISION, _REDUCED_IN_FLOAT32),
+    **_V1,
 )
 def sparse_softmax_cross_entropy(input, target, reduction, sample_weight=None):  # type: ignore[no-untyped-def]
     return v1.sparse_softmax_cross_entropy(target, classes_last(input), **weigh(reduction, sample_weight))
 
 
-@implements("hinge_loss", "tf.compat.v1.losses.hinge_loss", **_ELEMENTWISE)
+@implements(
+    "hinge_loss",
+    "tf.compat.v1.losses.hinge_loss",
+    dialects=(
+        _ZERO_DIVISION,
+        _FLOAT32,
+        Dialect(
+            "labels-0-1",
+            "Every label y becomes 2 y - 1, so that labels of -1 and 1 become -3 and 1.",
+            "https://www.tensorflow.org/api_docs/python/tf/compat/v1/losses/hinge_loss",
+            parameters={"labels": "binary"},
+        ),
+        Dialect(
+            "any-label",
+            "Labels of 0 and 1 are what it asks for.",
+            "https://www.tensorflow.org/api_docs/python/tf/compat/v1/losses/hinge_loss",
+            accepts=True,
+            when=lambda call: bool(np.all(np.isin(call.arguments["target"], (0.0, 1.0)))),
+        ),
+    ),
+    **_V1,
+)
 def hinge_loss(input, target, reduction, sample_weight=None):  # type: ignore[no-untyped-def]
     return v1.hinge_loss(target, input, **weigh(reduction, sample_weight))

@@ -285,10 +285,9 @@ class Judge:
         want = {"value": expected.value, **{f"gradient:{n}": g for n, g in expected.gradients.items()}}
         if check.aspect in ("shape", "dtype"):
             for name, array in got.items():
-                if check.aspect == "shape":
-                    have, need = array.shape, want[name].shape
-                else:  # autodiff gives a gradient in its argument's dtype
-                    have, need = str(array.dtype), dtypes.get(name, check.dtype)
+                # Autodiff gives a gradient in its argument's dtype.
+                is_shape, dtype = check.aspect == "shape", dtypes.get(name, check.dtype)
+                have, need = (array.shape, want[name].shape) if is_shape else (str(array.dtype), dtype)
                 if have != need:
                     return Ruling("mismatch", f"{check.aspect} of {name} = {have}, want {need}")
             return Ruling("match")
@@ -417,7 +416,8 @@ def _compare_numbers(
         return Ruling("mismatch", f"{aspect} has shape {got.shape}, want {want.shape}")
     ulps = tolerance.ulp_error(got, want, dtype)
     with np.errstate(all="ignore"):
-        difference = np.abs(got.astype(np.float64) - want.astype(dtype).astype(np.float64))
+        nearest = want.astype(dtype).astype(np.float64)
+        difference = np.abs(got.astype(np.float64) - np.where(np.isfinite(nearest), nearest, want))
         margins = np.where(ulps == 0.0, 0.0, difference / limit)
         margins = np.where(np.isnan(margins), np.inf, margins)
     if not got.size:
