@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,9 +16,19 @@ from lossparity.reference.core import Array, Either, Flag, Gradients, Integer, N
 _UNIT = Real(differentiable=True, minimum=0.0, maximum=1.0)
 _CLIP = Real(minimum=0.0, maximum=1.0)
 _REAL_SHARE = Real(minimum=0.0)
-# Cross entropy, the modulating factor's base, and the derivatives of each in the input and in the target.
-_Slopes: TypeAlias = Callable[[], tuple[Array, Array, Array, Array]]
-_Parts: TypeAlias = tuple[Array, Array, _Slopes]
+_TINY = 1e-305  # below it a float64 loses digits, and then everything
+
+
+class _Parts(NamedTuple):
+    """Cross entropy, the base of the modulating factor, and the derivatives of each in the input and the target.
+
+    size: where rest underflows for logits of more than 700, rest and ce are e^-size.
+    """
+
+    ce: Array
+    rest: Array
+    slopes: Callable[[], tuple[Array, Array, Array, Array]]
+    size: Array | float = 0.0
 
 
 class _Binary:
@@ -29,16 +39,14 @@ class _Binary:
     # 1 - p_t = (b + a e) / (1 + e),   d/dx = s (b - a) e / (1 + e)^2,            d/dy = -s (1 - e) / (1 + e)
 
     def __init__(self, x: Array, y: Array) -> None:
-        size = np.abs(x)
-        self.x = x
-        self.e = np.exp(-size)
+        self.x, self.size = x, np.abs(x)
+        self.e = np.exp(-self.size)
         self.against = np.abs(y - (x >= 0.0))
         self.agreeing = 1.0 - self.against
         self.agreeing *= self.e
         self.inverse = 1.0 / (1.0 + self.e)
         self.ce = np.log1p(self.e)
-        size *= self.against
-        self.ce += size
+        self.ce += self.size * self.against
 
     def error(self) -> Array:
         """p - y, without cancellation where y is 0 or 1."""
@@ -82,7 +90,7 @@ def _of_probabilities(p: Array, y: Array, clip: Array) -> _Parts:
         ce_x *= p == clipped
         return ce_x, no - y, log_q - log_p, 1.0 - 2.0 * p
 
-    return ce, y * (1.0 - p) + no * p, slopes
+    return _Parts(ce, y * (1.0 - p) + no * p, slopes)
 
 
 def _bounds(clip: Array) -> tuple[float, float]:
@@ -110,30 +118,36 @@ def _modulated(
     """Terms of weight balance rest^gamma ce; balance_y: d balance / dy; slope_y: dy / d target."""
     # d = weight rest^gamma (dbalance ce + balance (dce + gamma ce drest / rest)), the last taken as 0 at rest = 0
     # Natural scale: ce, rest and their derivatives are sums and differences of numbers of about 1.
-    ce, rest, slopes = parts
-    power = rest**gamma
-    safe = rest if rest.all() else np.where(rest == 0.0, 1.0, rest)
+    ce, rest, slopes, size = parts
+    power, relative = rest**gamma, ce / rest
+    small = rest < _TINY
+    if small.any():
+        saturated = small & (size > 700.0)
+        power = np.where(saturated, np.exp(-gamma * size), power)
+        relative = np.where(saturated, 1.0, np.where(rest == 0.0, 0.0, relative))
     value = power * ce
     value *= balance
     value *= weight
 
     def pullback(g: Array | float) -> Gradients:
-        steep = gamma * ce
-        steep /= safe
+        steep = gamma * relative
         common = power * (weight * g)
         ce_x, rest_x, ce_y, rest_y = slopes()
-        for ce_, rest_ in ((ce_x, rest_x), (ce_y, rest_y)):
-            rest_ *= steep
-            rest_ += ce_
-            rest_ *= balance
+        rest_x *= steep
+        rest_x += ce_x
+        rest_x *= balance
+        rest_x *= common
+        rest_y *= steep
+        rest_y += ce_y
+        rest_y *= balance
         if balance_y:
             rest_y += balance_y * ce
-        rest_x *= common
         rest_y *= common * slope_y
         return {names[0]: rest_x, names[1]: rest_y}
 
     def scale(g: Array | float) -> tuple[Array | float, Gradients]:
-        steep = gamma * ce / safe
+        steep = gamma * relative
+        safe = np.maximum(rest, _TINY)
         common = power * (np.abs(weight) * g)
         ce_x, rest_x, ce_y, rest_y = slopes()
         size_x, size_y = (
@@ -191,7 +205,7 @@ def sigmoid_focal_loss(
         if clip.any():
             raise ValueError(f"clip is of probabilities, so it goes with from_logits=False; it is {clip.tolist()}")
         binary = _Binary(inputs, y)
-        parts: _Parts = (binary.ce, binary.rest(), binary.slopes)
+        parts = _Parts(binary.ce, binary.rest(), binary.slopes, binary.size)
     else:
         parts = _of_probabilities(np.asarray(_UNIT("inputs", inputs)), y, clip)
     names = ("inputs", "targets")
@@ -234,9 +248,11 @@ def quality_focal_loss(input: Any, target: Any, beta: float = 2.0, reduction: st
 
     def slopes() -> tuple[Array, Array, Array, Array]:
         sign = np.sign(error)
+        if not sign.all():  # at the kink, or p - y has underflowed for a target that agrees
+            sign = np.where((error == 0.0) & (b.size > 700.0), -np.sign(input), sign)
         return error, sign * (b.e * b.inverse * b.inverse), -input, -sign
 
-    return _modulated((b.ce, np.abs(error), slopes), beta, ("input", "target"))
+    return _modulated(_Parts(b.ce, np.abs(error), slopes, b.size), beta, ("input", "target"))
 
 
 @loss(
@@ -266,7 +282,10 @@ def varifocal_loss(
     b = _Binary(input, target)
     positive = (target > 0.0).astype(np.float64) if label is None else label
     p, q = b.probabilities()
-    negative = alpha * p**gamma * (1.0 - positive)
+    power = p**gamma
+    if (p < _TINY).any():
+        power = np.where(input < -700.0, np.exp(gamma * input), power)
+    negative = alpha * power * (1.0 - positive)
     weight = target * positive + negative
 
     def pullback(g: Array | float) -> Gradients:

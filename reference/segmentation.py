@@ -42,20 +42,20 @@ def dice_loss(
     apart += target * (1.0 - input)
     size = np.sum(input, axis=axis, keepdims=True) + np.sum(target, axis=axis, keepdims=True) + smooth
     value = (np.sum(apart, axis=axis, keepdims=True) + (smooth - above)) / size
-    left = np.squeeze(value, axis=axis)
+    kept = (2.0 * np.sum(input * target, axis=axis, keepdims=True) + above) / size  # 1 - l, without the subtraction
 
     def pullback(g: Array | float) -> Gradients:
         share = np.reshape(g, value.shape) / size if isinstance(g, np.ndarray) else g / size
-        ratio = (1.0 - value) * share
+        ratio = kept * share
         share = -2.0 * share
         return {"input": share * target + ratio, "target": share * input + ratio}
 
     def scale(g: Array | float) -> tuple[Array | float, Gradients]:
         share = (np.reshape(g, value.shape) if isinstance(g, np.ndarray) else g) / np.abs(size)
-        ratio = np.abs(1.0 - value) * share
+        ratio = np.abs(kept) * share
         return g, {"input": 2.0 * share * np.abs(target) + ratio, "target": 2.0 * share * np.abs(input) + ratio}
 
-    return Terms(left, pullback, scale)
+    return Terms(np.squeeze(value, axis=axis), pullback, scale)
 
 
 def _axes(axes: tuple[int, ...], ndim: int) -> tuple[int, ...]:

@@ -1,0 +1,356 @@
+"""The focal losses against their definitions, as exact numbers with a derivative (tests/exact.py)."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from exact import Dual, dual, exp, log, log1p, mp, total, ulps, value_and_gradient
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lossparity import reference
+
+
+# The definitions, of one element or one row. 1 - p is spelled as what it is the probability of.
+def sigmoid(x):
+    return 1 / (1 + exp(-x))
+
+
+def bce(x, y):
+    return y * log1p(exp(-x)) + (1 - y) * log1p(exp(x))
+
+
+def sigmoid_focal(x, y, alpha=0.25, gamma=2.0, label_smoothing=0.0):
+    smoothing = mp.mpf(label_smoothing)
+    y = y * (1 - smoothing) + smoothing / 2
+    balance = 1 if alpha < 0 else y * alpha + (1 - y) * (1 - mp.mpf(alpha))
+    return balance * (y * sigmoid(-x) + (1 - y) * sigmoid(x)) ** gamma * bce(x, y)
+
+
+def sigmoid_focal_of_probabilities(p, y, clip, alpha=0.25, gamma=2.0):
+    inside = dual(clip) if p < clip else dual(1.0 - clip) if 1.0 - clip < p.value else p
+    ce = -(y * log(inside)) - (1 - y) * log(1 - inside)
+    return (y * alpha + (1 - y) * (1 - mp.mpf(alpha))) * (y * (1 - p) + (1 - y) * p) ** gamma * ce
+
+
+def quality_focal(x, y, beta=2.0):
+    return abs(y * sigmoid(-x) - (1 - y) * sigmoid(x)) ** beta * bce(x, y)
+
+
+def varifocal(x, y, alpha=0.75, gamma=2.0, label=None):
+    label = mp.mpf(int(y.value > 0) if label is None else label)
+    return (y * label + alpha * sigmoid(x) ** gamma * (1 - label)) * bce(x, y)
+
+
+def softmax_focal(*numbers, alpha=0.25, gamma=2.0, label_smoothing=0.0, clip=0.0, from_logits=True):
+    """Of a row x1, ..., xC, y1, ..., yC."""
+    x, y = numbers[: len(numbers) // 2], numbers[len(numbers) // 2 :]
+    alphas = alpha if isinstance(alpha, list) else [alpha] * len(x)
+    smoothing = mp.mpf(label_smoothing)
+    e = [exp(each - max(x, key=lambda d: d.value).value) for each in x] if from_logits else x
+    loss = Dual(0)
+    for k, each in enumerate(y):
+        others = total(e[:k]) + total(e[k + 1 :])
+        rest, log_p = others / (others + e[k]), -log1p(others / e[k])
+        if clip and not clip <= (1 - rest).value <= 1.0 - clip:
+            p = mp.mpf(clip if 1 - rest < clip else 1.0 - clip)
+            rest, log_p = dual(1 - p), log(p)
+        loss -= (each * (1 - smoothing) + smoothing / len(x)) * alphas[k] * rest**gamma * log_p
+    return loss
+
+
+def worst(loss, definition, at, allowed, **parameters):
+    """Compare at one point, given as the arguments' arrays, by rounding errors of |result| + natural scale."""
+    names = loss.differentiable[: len(at)]
+    value, pullback = loss.vjp(*at, reduction="none", **parameters)
+    gradients = pullback(np.ones(np.shape(value)) if np.ndim(value) else None)
+    sizes = loss.scales(*at, reduction="none", cotangent=np.ones(np.shape(value)), **parameters)
+    numbers = [float(x) for x in np.concatenate([np.ravel(a) for a in at])]
+    want, slopes = value_and_gradient(lambda *n: definition(*n, **parameters), numbers)
+    errors = {"value": ulps(np.sum(value), want, np.sum(sizes[0]))}
+    got, size = (np.concatenate([np.ravel(each[n]) for n in names]) for each in (gradients, sizes[1]))
+    errors |= {f"gradient {i}": ulps(*each) for i, each in enumerate(zip(got, slopes, size, strict=True))}
+    assert max(errors.values()) <= allowed, (at, parameters, errors)
+
+
+LOGITS = [0.0, 0.3, -1.7, 5.0, -15.0, 15.0, 20.0, -36.0, 40.0, -40.0, 300.0, -700.0, 720.0, -740.0, 1e3, -1e4, 1e300]
+SCORES = [0.0, 1.0, 0.3, 0.75, 1 - 2.0**-53, 1e-20]
+ELEMENTWISE = [
+    (reference.sigmoid_focal_loss, sigmoid_focal, {}),
+    (reference.sigmoid_focal_loss, sigmoid_focal, {"alpha": -1.0, "gamma": 0.0}),
+    (reference.sigmoid_focal_loss, sigmoid_focal, {"gamma": 0.5}),
+    (reference.sigmoid_focal_loss, sigmoid_focal, {"gamma": 1.0, "alpha": 0.0}),
+    (reference.sigmoid_focal_loss, sigmoid_focal, {"gamma": 5.0, "alpha": 1.0}),
+    (reference.sigmoid_focal_loss, sigmoid_focal, {"gamma": 1.5, "alpha": 0.9, "label_smoothing": 0.1}),
+    (reference.quality_focal_loss, quality_focal, {}),
+    (reference.quality_focal_loss, quality_focal, {"beta": 0.0}),
+    (reference.quality_focal_loss, quality_focal, {"beta": 0.5}),
+    (reference.quality_focal_loss, quality_focal, {"beta": 1.0}),
+    (reference.quality_focal_loss, quality_focal, {"beta": 3.0}),
+    (reference.varifocal_loss, varifocal, {}),
+    (reference.varifocal_loss, varifocal, {"gamma": 0.0, "alpha": 0.3}),
+    (reference.varifocal_loss, varifocal, {"gamma": 0.5, "alpha": 2.0}),
+    (reference.varifocal_loss, varifocal, {"label": 0.3}),
+]
+
+
+@pytest.mark.parametrize(
+    ("loss", "definition", "parameters"), ELEMENTWISE, ids=[f"{loss.name}-{p}" for loss, _, p in ELEMENTWISE]
+)
+def test_value_and_gradients_of_logits(loss, definition, parameters):
+    for x, y in itertools.product(LOGITS, SCORES):
+        worst(loss, definition, (x, y), 4.0, **parameters)
+
+
+@pytest.mark.parametrize(
+    ("loss", "definition"), [(reference.sigmoid_focal_loss, sigmoid_focal), (reference.varifocal_loss, varifocal)]
+)
+def test_confident_predictions_keep_their_digits(loss, definition):
+    # Without the natural scale: 1 - p_t and log p_t are formed without subtraction.
+    for x, y in itertools.product([5.0, 15.0, 20.0, 40.0, 200.0], [0.0, 1.0]):
+        for logit in (x, -x):
+            want, slopes = value_and_gradient(definition, [logit, y])
+            value, pullback = loss.vjp(logit, y, reduction="none")
+            assert ulps(value, want) < 16
+            for got, slope in zip(pullback().values(), slopes, strict=True):
+                assert ulps(got, slope) < 16
+
+
+@settings(max_examples=200)
+@given(
+    st.floats(-1e3, 1e3), st.floats(0.0, 1.0), st.sampled_from([-1.0, 0.0, 0.25, 1.0]), st.sampled_from([0.0, 0.7, 2.0])
+)
+def test_sigmoid_focal_anywhere(x, y, alpha, gamma):
+    worst(reference.sigmoid_focal_loss, sigmoid_focal, (x, y), 8.0, alpha=alpha, gamma=gamma)
+
+
+@pytest.mark.parametrize("clip", [0.0, 1e-7, 0.2])
+def test_sigmoid_focal_of_probabilities(clip):
+    for p, y in itertools.product([1e-100, 1e-9, 0.1, 0.5, 0.7, 0.99, 1 - 2.0**-53], [0.0, 1.0, 0.3]):
+        arguments = {"alpha": 0.4, "gamma": 1.5, "from_logits": False, "clip": clip}
+        value, pullback = reference.sigmoid_focal_loss.vjp(p, y, **arguments)
+        size, sizes = reference.sigmoid_focal_loss.scales(p, y, cotangent=1.0, **arguments)
+        want, slopes = value_and_gradient(
+            lambda p, y: sigmoid_focal_of_probabilities(p, y, clip, alpha=0.4, gamma=1.5), [p, y]
+        )
+        assert ulps(value, want, size) < 4, (p, y)
+        for (name, got), slope in zip(pullback().items(), slopes, strict=True):
+            assert ulps(got, slope, sizes[name]) < 6, (name, p, y)
+
+
+def test_a_clip_may_be_a_pair_and_takes_the_gradient_beyond_it():
+    loss = reference.sigmoid_focal_loss
+    low, high = float(np.float32(1e-7)), float(np.float32(1) - np.float32(1e-7))
+    value, pullback = loss.vjp([1.0, 0.0], [0.0, 1.0], alpha=-1, gamma=0, from_logits=False, clip=[low, high])
+    assert value.tolist() == [-math.log1p(-high), -math.log(low)]
+    assert pullback(np.ones(2))["inputs"].tolist() == [0.0, 0.0]
+
+
+def test_probabilities_zero_and_one_are_exact():
+    value, pullback = reference.sigmoid_focal_loss.vjp([0.0, 1.0, 0.0], [0.0, 1.0, 1.0], from_logits=False)
+    assert value.tolist() == [0.0, 0.0, math.inf]
+    assert pullback(np.ones(3))["inputs"][:2].tolist() == [0.0, 0.0]
+
+
+ROWS = [
+    ([1.0, 2.0, 3.0], [0.0, 0.0, 1.0]),
+    ([1.0, 1.0, 1.0], [1.0, 0.0, 0.0]),
+    ([30.0, 0.0, 0.0], [1.0, 0.0, 0.0]),
+    ([30.0, 0.0, -5.0], [0.0, 0.0, 1.0]),
+    ([0.3, -1.2, 2.0], [0.2, 0.5, 0.3]),
+    ([700.0, 0.0, -700.0], [1.0, 0.0, 0.0]),
+    ([700.0, 0.0, -700.0], [0.0, 0.0, 1.0]),
+    ([1e4, 0.0, -1e4], [1.0, 0.0, 0.0]),
+    ([1e4, 0.0, -1e4], [0.5, 0.25, 0.25]),
+    ([1e300, 0.0, -1e300], [0.0, 1.0, 0.0]),
+    ([0.5], [1.0]),
+]
+ROW_PARAMETERS = [
+    {},
+    {"gamma": 0.0, "alpha": 1.0},
+    {"gamma": 0.5},
+    {"gamma": 3.0, "label_smoothing": 0.1},
+    {"clip": 1e-7},
+]
+
+
+@pytest.mark.parametrize("parameters", ROW_PARAMETERS, ids=str)
+def test_softmax_focal(parameters):
+    for x, y in ROWS:
+        worst(reference.softmax_focal_loss, softmax_focal, ([x], [y]), 4.0, **parameters)
+
+
+def test_softmax_focal_with_an_alpha_for_each_class():
+    worst(
+        reference.softmax_focal_loss, softmax_focal, ([[0.3, -1.2, 2.0]], [[0.2, 0.5, 0.3]]), 4.0, alpha=[0.1, 2.0, 1]
+    )
+
+
+@pytest.mark.parametrize("clip", [0.0, 1e-7, 0.3])
+def test_softmax_focal_of_probabilities(clip):
+    for x in ([0.05, 0.9, 0.05], [1.7, 0.4, 0.1], [1e-9, 2.0, 0.3]):
+        worst(reference.softmax_focal_loss, softmax_focal, ([x], [[0.0, 0.8, 0.2]]), 4.0, clip=clip, from_logits=False)
+
+
+def test_labels_are_one_hot_rows():
+    x = np.random.default_rng(0).normal(size=(4, 5, 3))
+    labels = np.arange(20).reshape(4, 5) % 3
+    value, pullback = reference.softmax_focal_loss.vjp(x, labels)
+    hot, hot_pullback = reference.softmax_focal_loss.vjp(x, np.eye(3)[labels])
+    assert value == hot
+    assert list(pullback()) == ["input"]
+    np.testing.assert_array_equal(pullback()["input"], hot_pullback()["input"])
+    moved, moved_pullback = reference.softmax_focal_loss.vjp(np.moveaxis(x, -1, 1), labels, axis=1)
+    assert moved == value
+    np.testing.assert_array_equal(np.moveaxis(moved_pullback()["input"], 1, -1), pullback()["input"])
+
+
+def test_a_masked_class_counts_nothing():
+    value, pullback = reference.softmax_focal_loss.vjp([[1.0, 2.0, -np.inf]], [[0.0, 1.0, 0.0]])
+    fewer, fewer_pullback = reference.softmax_focal_loss.vjp([[1.0, 2.0]], [[0.0, 1.0]])
+    assert value == fewer
+    assert pullback()["input"].tolist() == [[*fewer_pullback()["input"][0], 0.0]]
+    assert reference.softmax_focal_loss([[1.0, -np.inf]], [1]) == np.inf
+
+
+def test_two_classes_are_the_sigmoid():
+    x = np.linspace(-30, 30, 13)
+    y = (np.arange(13) % 2).astype(np.float64)
+    two = reference.softmax_focal_loss(
+        np.stack([np.zeros(13), x], 1), np.stack([1 - y, y], 1), alpha=[0.75, 0.25], reduction="none"
+    )
+    np.testing.assert_allclose(two, reference.sigmoid_focal_loss(x, y), rtol=2e-15)
+
+
+def test_worked_example():
+    # LOSSES.md: the table's numbers, to the digits it prints.
+    value = reference.sigmoid_focal_loss([[1, 2, 3], [4, 5, 6]], [[0, 0, 1], [0, 0, 1]])
+    np.testing.assert_allclose(value, [[0.5264, 1.2376, 2.7321e-5], [2.9062, 3.7049, 3.7840e-9]], rtol=5e-5)
+
+
+def test_alpha_weighs_the_positives():
+    # A write-up gives alpha to the negatives.
+    positive, negative = reference.sigmoid_focal_loss([0.0, 0.0], [1.0, 0.0], alpha=0.9)
+    assert positive == pytest.approx(9 * negative)
+    assert reference.sigmoid_focal_loss(0.0, 1.0, alpha=-1, gamma=0) == pytest.approx(math.log(2))
+    assert reference.sigmoid_focal_loss(0.0, 1.0, alpha=-0.5, gamma=0) == pytest.approx(math.log(2))
+
+
+def test_gradients_are_finite_below_gamma_one_at_saturated_logits():
+    for gamma in (0.0, 0.1, 0.5, 1.0):
+        _, pullback = reference.sigmoid_focal_loss.vjp([1e4, -1e4, 800.0, -40.0], [1.0, 0.0, 1.0, 0.0], gamma=gamma)
+        for gradient in pullback(np.ones(4)).values():
+            assert np.isfinite(gradient).all()
+
+
+def test_quality_focal_at_its_kink():
+    for beta in (0.5, 1.0, 2.0):
+        value, pullback = reference.quality_focal_loss.vjp(0.0, 0.5, beta=beta)
+        assert value == 0.0
+        assert {name: float(g) for name, g in pullback().items()} == {"input": 0.0, "target": 0.0}
+
+
+def test_varifocal_negatives_and_label():
+    # A target of 0 is a negative; label says otherwise.
+    x = [[1.0, -2.0]]
+    value = reference.varifocal_loss(x, [[0.0, 0.6]], reduction="none")
+    p = 1 / (1 + np.exp(-1.0))
+    assert value[0, 0] == pytest.approx(0.75 * p**2 * -np.log1p(-p))
+    assert value[0, 1] == pytest.approx(0.6 * (np.log1p(np.exp(-2.0)) + 1.2))
+    same = reference.varifocal_loss(x, [[0.0, 0.6]], reduction="none", label=[[0.0, 1.0]])
+    assert same.tolist() == value.tolist()
+    assert reference.varifocal_loss(1.0, 0.0, label=1.0) == 0.0
+
+
+def test_weight_of_elements_and_of_rows():
+    rng = np.random.default_rng(3)
+    x, y, g = rng.normal(size=(4, 3)), rng.uniform(size=(4, 3)), rng.normal(size=(4, 3))
+    plain, pullback = reference.sigmoid_focal_loss.vjp(x, y)
+    rows = np.array([0.0, 1.0, 2.0, 3.0])
+    for weight, full in ((rows, rows[:, None]), (rng.uniform(size=(4, 3)), None), (rng.uniform(size=(1, 3)), None)):
+        full = weight if full is None else full
+        value, weighted = reference.sigmoid_focal_loss.vjp(x, y, weight=weight)
+        np.testing.assert_allclose(value, plain * full, rtol=1e-15)
+        for name, gradient in weighted(g).items():
+            np.testing.assert_allclose(gradient, pullback(g * full)[name], rtol=1e-14)
+    by_factor = reference.sigmoid_focal_loss(x, y, weight=rows, avg_factor=7.0, reduction="mean")
+    assert by_factor == pytest.approx(np.sum(plain * rows[:, None]) / 7.0)
+    assert reference.sigmoid_focal_loss(x, y, weight=rows, reduction="mean") == pytest.approx(
+        np.mean(plain * rows[:, None])
+    )
+    square = np.ones((3, 3))
+    by_row = reference.sigmoid_focal_loss(square, square, weight=[1.0, 2.0, 3.0])
+    np.testing.assert_allclose(by_row[1], 2 * by_row[0])
+
+
+@pytest.mark.parametrize("name", ["sigmoid_focal_loss", "softmax_focal_loss", "varifocal_loss", "quality_focal_loss"])
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_reductions_pass_their_cotangent(name, reduction):
+    rng = np.random.default_rng(4)
+    loss = reference.LOSSES[name]
+    x, y = rng.normal(size=(5, 3)), rng.uniform(size=(5, 3))
+    terms, of_terms = loss.vjp(x, y, reduction="none")
+    value, pullback = loss.vjp(x, y, reduction=reduction)
+    divisor = terms.size if reduction == "mean" else 1
+    assert value == pytest.approx(math.fsum(terms.ravel()) / divisor)
+    want = of_terms(np.full(terms.shape, -2.5 / divisor))
+    for key, gradient in pullback(-2.5).items():
+        np.testing.assert_allclose(gradient, want[key], rtol=1e-14)
+
+
+def test_nan_in_is_nan_out_and_nowhere_else():
+    for name in ("sigmoid_focal_loss", "varifocal_loss", "quality_focal_loss"):
+        value, pullback = reference.LOSSES[name].vjp([math.nan, 0.5, 0.5], [1.0, math.nan, 0.0], reduction="none")
+        assert np.isnan(value).tolist() == [True, True, False]
+        for gradient in pullback(np.ones(3)).values():
+            assert np.isnan(gradient).tolist() == [True, True, False]
+    value, pullback = reference.softmax_focal_loss.vjp([[math.nan, 0.5], [0.5, 1.0]], [0, 1], reduction="none")
+    assert np.isnan(value).tolist() == [True, False]
+    assert np.isnan(pullback(np.ones(2))["input"]).all(axis=1).tolist() == [True, False]
+
+
+X = np.zeros((4, 3))
+ERRORS = [
+    ("sigmoid_focal_loss", (X, X), {"alpha": 1.5}, ValueError, "alpha must lie in .*1.5"),
+    ("sigmoid_focal_loss", (X, X), {"gamma": -1}, ValueError, "gamma must lie in .*-1"),
+    ("sigmoid_focal_loss", (X, X + 2), {}, ValueError, r"targets must lie in \[0, 1\]"),
+    ("sigmoid_focal_loss", (X, X[:2]), {}, ValueError, "targets must have the shape of inputs"),
+    ("sigmoid_focal_loss", (X + 1j, X), {}, TypeError, "inputs must be an array of real numbers"),
+    ("sigmoid_focal_loss", (X, X), {"weight": np.ones(3)}, ValueError, "weight must broadcast to inputs"),
+    ("sigmoid_focal_loss", (X, X), {"weight": -X - 1}, ValueError, "weight must lie in"),
+    ("sigmoid_focal_loss", (X, X), {"avg_factor": 2.0, "reduction": "sum"}, ValueError, "avg_factor goes with"),
+    ("sigmoid_focal_loss", (X, X), {"clip": 1e-7}, ValueError, "from_logits=False"),
+    ("sigmoid_focal_loss", (X + 2, X), {"from_logits": False}, ValueError, r"inputs must lie in \[0, 1\]"),
+    ("sigmoid_focal_loss", (X, X), {"from_logits": False, "clip": [0.9, 0.1]}, ValueError, "clip must be one number"),
+    ("softmax_focal_loss", (X, [0, 1, 2, 3]), {}, ValueError, r"target must hold labels in \[0, 3\); it holds 3"),
+    ("softmax_focal_loss", (X, [0, 1, 2, -1]), {}, ValueError, r"it holds -1"),
+    ("softmax_focal_loss", (X, [0.0, 1.0, 2.0, 0.0]), {}, TypeError, "target must hold integer labels"),
+    ("softmax_focal_loss", (X, [0, 1]), {}, ValueError, r"in shape \(4,\)"),
+    ("softmax_focal_loss", (X, X - 1), {}, ValueError, "target must lie in"),
+    ("softmax_focal_loss", (X, X), {"alpha": [1.0, 2.0]}, ValueError, "each of 3 classes"),
+    ("softmax_focal_loss", (X, X), {"alpha": [1.0, -2.0, 1.0]}, ValueError, "alpha must not be negative"),
+    ("softmax_focal_loss", (X, X), {"axis": 2}, ValueError, "axis must be one of input's axes"),
+    ("softmax_focal_loss", (X, X), {"gamma": -0.5}, ValueError, "gamma must lie in"),
+    ("softmax_focal_loss", (X - 1, X), {"from_logits": False}, ValueError, "input must lie in"),
+    ("varifocal_loss", (X, X - 1), {}, ValueError, "target must lie in"),
+    ("varifocal_loss", (X, X), {"alpha": -1}, ValueError, "alpha must lie in"),
+    ("quality_focal_loss", (X, X), {"beta": -1}, ValueError, "beta must lie in"),
+    ("quality_focal_loss", (X, X), {"reduction": "average"}, ValueError, "reduction must be one of"),
+]
+
+
+@pytest.mark.parametrize(("name", "args", "kwargs", "error", "words"), ERRORS, ids=[f"{e[0]}-{e[4]}" for e in ERRORS])
+def test_errors_name_the_argument(name, args, kwargs, error, words):
+    with pytest.raises(error, match=words):
+        reference.LOSSES[name](*args, **kwargs)
+
+
+def test_empty_input():
+    empty = np.zeros((0, 3))
+    value, pullback = reference.sigmoid_focal_loss.vjp(empty, empty)
+    assert value.shape == pullback(value)["inputs"].shape == (0, 3)
+    assert reference.softmax_focal_loss(empty, empty, reduction="sum") == 0.0
+    assert math.isnan(reference.softmax_focal_loss(empty, empty))
