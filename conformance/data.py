@@ -90,7 +90,8 @@ def labels(*shape: int, classes: int, mark: int | None = None) -> Recipe:
         marked = (stream.integers(shape, 3) == 0).reshape(-1)
         marked[:2] = False
         marked[-1:] = True
-        return np.where(marked.reshape(shape), mark, drawn)
+        drawn[marked.reshape(shape)] = mark
+        return drawn
 
     return Recipe(draw, integer=True)
 
@@ -116,7 +117,7 @@ def one_hot(*shape: int, axis: int = 1) -> Recipe:
         rest = (*shape[:axis], *shape[axis:][1:])
         chosen = np.expand_dims(_mixed(stream, rest, shape[axis]), axis)
         index = np.arange(shape[axis]).reshape([-1 if i == axis else 1 for i in range(len(shape))])
-        return (chosen == index).astype(np.float64)
+        return np.asarray(chosen == index, dtype=np.float64)
 
     return Recipe(draw)
 

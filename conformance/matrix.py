@@ -44,7 +44,8 @@ class Selection:
     @classmethod
     def of(cls, words: Mapping[str, Any]) -> Selection:
         """A selection from what JSON or a command line gives: lists become tuples."""
-        return cls(**{name: word if isinstance(word, str) else tuple(word) for name, word in words.items()})
+        given: dict[str, Any] = {name: w if isinstance(w, str) else tuple(w) for name, w in words.items()}
+        return cls(**given)
 
     def validate(self) -> None:
         """ValueError that says which word is wrong and what it may be."""
@@ -281,7 +282,8 @@ class Judge:
             return self._compare_twin(implementation, case, check, outcome)
         expected = self.expected(case, check.dtype, dialects)
         dtypes = {"value": next((each.dtype for each in dialects if each.dtype), check.dtype)}
-        got = {"value": outcome.value, **{f"gradient:{n}": g for n, g in outcome.gradients.items() if g is not None}}
+        answers = {"value": outcome.value, **{f"gradient:{n}": g for n, g in outcome.gradients.items()}}
+        got = {name: array for name, array in answers.items() if array is not None}
         want = {"value": expected.value, **{f"gradient:{n}": g for n, g in expected.gradients.items()}}
         if check.aspect in ("shape", "dtype"):
             for name, array in got.items():

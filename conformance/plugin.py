@@ -108,7 +108,8 @@ class Matrix:
         from lossparity.conformance.record import Check
 
         if report.when == "call":
-            self.results.extend(Check(*row) for name, row in report.user_properties if name == "lossparity")
+            properties: list[tuple[str, Any]] = report.user_properties
+            self.results.extend(Check(*row) for name, row in properties if name == "lossparity")
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

@@ -7,7 +7,7 @@ reasons; everything else fails with what differs and how to look into it.
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def test_parity(check: Check, request: pytest.FixtureRequest) -> None:
     """Decide one check."""
-    matrix = request.config.pluginmanager.get_plugin("lossparity-matrix")
+    matrix: Any = request.config.pluginmanager.get_plugin("lossparity-matrix")
     decided = matrix.decide(check)
     request.node.user_properties.append(("lossparity", dataclasses.astuple(decided)))
     if decided.verdict in ("unsupported", "not-run"):

@@ -82,11 +82,12 @@ def _conditioning(
                 value_spread = value_spread + np.where(np.isfinite(change), change, 0.0)
 
         spreads = {name: np.zeros(gradient.shape) for name, gradient in gradients.items()}
-        halves = [
+        whole: dict[str, Array | float] = dict.fromkeys(inputs, 1.0)
+        halves: list[dict[str, Array | float]] = [
             {name: (np.arange(x.size).reshape(x.shape) + i + half) % 2.0 for i, (name, x) in enumerate(inputs.items())}
             for half in range(2)
         ]
-        for pattern in (dict.fromkeys(inputs, 1.0), *halves):
+        for pattern in (whole, *halves):
             near, far = moved(_STEPS[1], pattern), moved(_STEPS[0], pattern)
             if near is None or far is None:
                 continue

@@ -247,7 +247,15 @@ def _log_loss() -> Iterator[Case]:
         yield from row(f"right-at-1-{how}",
                        {"y_true": given([0, 1]), "y_pred": given([[1.0, 0.0], [0.0, 1.0]])}, options,
                        tags="kink saturated")  # fmt: skip
+        mistaken = given([[0.0, 1.0, 0.0], [0.5, 0.25, 0.25], [0.5, 0.5, 0.0], [0.125, 0.125, 0.75]])
+        wrong = {"y_true": given([0, 1, 2, 2]), "y_pred": mistaken}
+        yield from row(f"wrong-at-0-{how}", wrong, options, tags="kink saturated")
+        half = given([[0.25, 0.125, 0.125], [0.5, 0.75, 0.25], [0.5, 0.5, 0.5]])
+        yield from row(f"unnormalized-{how}", {"y_true": given([0, 1, 2]), "y_pred": half}, options)
     yield from row("worked", {"y_true": given([0, 1, 1, 0]), "y_pred": given([0.1, 0.9, 0.8, 0.3])}, tags="worked")
+    yield from row("nan-input", {"y_true": given([0, 1, 1]), "y_pred": given([0.5, np.nan, 0.25])}, tags="nan")
+    none = {"y_true": Recipe(lambda _: np.zeros(0), integer=True), "y_pred": given(np.zeros((0, 3)))}
+    yield from row("empty", {**none, "labels": given([0, 1, 2])}, tags="empty nan")
     yield from row("bad-shapes", {"y_true": y3, "y_pred": simplex(5, 3)}, tags="error")
     yield from row("probability-above-1", {"y_true": given([0, 1]), "y_pred": given([1.2, 0.5])}, tags="error")
 
@@ -299,6 +307,8 @@ def _hinge(name: str) -> Iterator[Case]:
     yield from row(
         "sample-weight-full", {"input": x, "target": y, "sample_weight": positives(3, 4)}, reductions=WEIGHTED
     )
+    yield from row("one-sign", {"input": reals(6), "target": given([1.0] * 6)})
+    yield from row("nan-input", {"input": given([np.nan, 0.5]), "target": given([1.0, -1.0])}, tags="nan")
     yield from row("bits", {"input": reals(6), "target": bits(6)}, tags="error", reductions=("none", "mean"))
     yield from row("bad-shapes", {"input": x, "target": signs(3, 3)}, tags="error", reductions=("mean",))
     yield from row("bad-reduction", {"input": x, "target": y}, tags="error", reductions=("average",))
@@ -320,5 +330,9 @@ def _categorical_hinge() -> Iterator[Case]:
     hot = given([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
     yield from row("kink-one-hot", {"input": kink["input"], "target": hot}, tags="kink")
     yield from row("strided", {"input": strided(x), "target": y}, tags="strided")
+    missing = {"input": given([[np.nan, 0.0, 1.0], [0.5, 0.25, 1.0]]), "target": given([1, 0])}
+    yield from row("nan-input", missing, tags="nan")
+    none = {"input": given(np.zeros((0, 3))), "target": Recipe(lambda _: np.zeros(0), integer=True)}
+    yield from row("empty", none, tags="empty nan")
     yield from row("label3", {"input": x, "target": given([3, 0, 1, 2, 0])}, tags="error", reductions=("mean",))
     yield from row("bad-shapes", {"input": x, "target": labels(4, classes=3)}, tags="error", reductions=("mean",))
