@@ -10,7 +10,8 @@ import numpy as np
 import sklearn
 from sklearn import metrics
 
-from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue, implementations
+from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue, Unsupported, implementations
+from lossparity.reference.core import REDUCTIONS
 
 IMPLEMENTATIONS: list[Implementation] = []
 implements = implementations(IMPLEMENTATIONS)
@@ -36,8 +37,8 @@ def evaluate(
     device: str,
 ) -> tuple[Any, dict[str, Any]]:
     """The value of `function`, as adapters/base.py says; no gradient is ever asked for (NO_GRADIENT)."""
-    with warnings.catch_warnings():
-        # Once for each case whose rows do not sum to one to the last digit.
+    with warnings.catch_warnings(), np.errstate(invalid="ignore"):
+        # Once for each case whose rows do not sum to one; and NumPy's, for each that holds NaN.
         warnings.filterwarnings("ignore", message="The y_pred values do not sum|The y_prob values do not sum")
         value = function(**arrays, **options)
     return np.asarray(value), dict.fromkeys(differentiable)
@@ -56,40 +57,63 @@ def per_element(weight, like):  # type: ignore[no-untyped-def]
     return None if weight is None else np.broadcast_to(weight, like.shape).ravel()
 
 
-# --- What all of them do differently
+# --- What they do differently
 
 
 def _arrays(call: Call) -> list[Any]:
     return [value for value in call.arguments.values() if isinstance(value, np.ndarray)]
 
 
-PYTHON_FLOAT = Dialect(
+FLOAT = Dialect(
     "python-float",
-    "The value is a Python float, which NumPy calls float64, whatever the dtype of the arguments.",
+    "The value is a double, whatever the dtype of the arguments.",
     "https://github.com/scikit-learn/scikit-learn/pull/30575",
     dtype="float64",
     when=lambda call: call.dtype != "float64",
 )
-EMPTY = Dialect(
-    "no-samples",
-    "No samples are refused.",
-    "https://scikit-learn.org/stable/modules/generated/sklearn.utils.check_array.html",
-    raises="ValueError",
-    when=lambda call: any(not array.size for array in _arrays(call)),
+REFUSALS = (
+    Dialect(
+        "no-samples",
+        "No samples are refused.",
+        "https://scikit-learn.org/stable/modules/generated/sklearn.utils.check_array.html",
+        raises="ValueError",
+        when=lambda call: any(not array.size for array in _arrays(call)),
+    ),
+    Dialect(
+        "finite-only",
+        "NaN and infinity are refused.",
+        "https://scikit-learn.org/stable/modules/generated/sklearn.utils.check_array.html",
+        raises="ValueError",
+        when=lambda call: not all(np.isfinite(array).all() for array in _arrays(call)),
+    ),
 )
-FINITE = Dialect(
-    "finite-only",
-    "NaN and infinity are refused.",
-    "https://scikit-learn.org/stable/modules/generated/sklearn.utils.check_array.html",
-    raises="ValueError",
-    when=lambda call: not all(np.isfinite(array).all() for array in _arrays(call)),
+NO_REDUCTION = (
+    Unsupported("it takes no reduction that could be bad", lambda call: call.arguments["reduction"] not in REDUCTIONS),
 )
-EVERYWHERE = (PYTHON_FLOAT, EMPTY, FINITE)
 
 # --- Regression
 
+
+def _shape(call: Call, name: str) -> tuple[int, ...]:
+    """The shape as scikit-learn sees it: a vector is a column."""
+    shape: tuple[int, ...] = call.arguments[name].shape
+    return (*shape, 1) if len(shape) == 1 else shape
+
+
+def _column_against_vector(call: Call) -> bool:
+    return call.arguments["input"].ndim != call.arguments["target"].ndim and _shape(call, "input") == _shape(
+        call, "target"
+    )
+
+
+def _weights_of_outputs(call: Call) -> bool:
+    weight = per_sample(call.arguments["sample_weight"])
+    return weight is not None and weight.ndim > 1
+
+
 _REGRESSION = (
-    *EVERYWHERE,
+    *((FLOAT,) if VERSION >= (1, 6) else ()),
+    *REFUSALS,
     Dialect(
         "two-axes",
         "Samples and outputs: more than two axes are refused.",
@@ -102,17 +126,28 @@ _REGRESSION = (
         "Prediction and target must have one shape.",
         DOCS + "mean_squared_error.html",
         raises="ValueError",
-        when=lambda call: call.arguments["input"].shape != call.arguments["target"].shape,
+        when=lambda call: _shape(call, "input") != _shape(call, "target"),
+    ),
+    Dialect(
+        "vector-is-column",
+        "A vector of N and a column of N are compared element by element: N terms, not N times N.",
+        DOCS + "mean_squared_error.html",
+        parameters=lambda call: {name: call.arguments[name].reshape(-1) for name in ("input", "target")},
+        when=_column_against_vector,
     ),
     Dialect(
         "sample-weight-1d",
-        "A sample weighs as a whole: there is no weight for each of its outputs.",
+        "A sample weighs as a whole: a weight for each of its outputs is refused.",
         DOCS + "mean_squared_error.html",
         raises="ValueError",
-        when=lambda call: (
-            per_sample(call.arguments["sample_weight"]) is not None
-            and per_sample(call.arguments["sample_weight"]).ndim > 1
-        ),
+        when=_weights_of_outputs,
+    ),
+    Dialect(
+        "all-weights-0",
+        "Weights that are all 0 are refused.",
+        DOCS + "mean_squared_error.html",
+        raises="ValueError" if VERSION >= (1, 9) else "ZeroDivisionError",
+        when=lambda call: call.arguments["sample_weight"] is not None and not np.any(call.arguments["sample_weight"]),
     ),
 )
 
@@ -122,6 +157,7 @@ _REGRESSION = (
     "sklearn.metrics.mean_absolute_error",
     AVERAGES,
     no_gradient=NO_GRADIENT,
+    unsupported=NO_REDUCTION,
     dialects=_REGRESSION,
 )
 def mean_absolute_error(input, target, sample_weight=None):  # type: ignore[no-untyped-def]
@@ -133,6 +169,7 @@ def mean_absolute_error(input, target, sample_weight=None):  # type: ignore[no-u
     "sklearn.metrics.mean_squared_error",
     AVERAGES,
     no_gradient=NO_GRADIENT,
+    unsupported=NO_REDUCTION,
     dialects=_REGRESSION,
 )
 def mean_squared_error(input, target, sample_weight=None):  # type: ignore[no-untyped-def]
@@ -142,24 +179,40 @@ def mean_squared_error(input, target, sample_weight=None):  # type: ignore[no-un
 # --- Classification
 
 
-def _bounds(call: Call) -> tuple[float, float]:
-    eps = float(np.finfo(call.dtype).eps)
-    return eps, 1.0 - eps
+def _log_loss(argument: str) -> tuple[Dialect, ...]:
+    """What log_loss does to the probabilities, which are the reference's `argument`."""
 
+    def bounds(call: Call) -> tuple[float, float]:
+        eps = float(np.finfo(call.dtype).eps)
+        return eps, 1.0 - eps
 
-def _clipped(argument: str) -> Dialect:
     def outside(call: Call) -> bool:
-        low, high = _bounds(call)
+        low, high = bounds(call)
         p = call.arguments[argument]
         return bool(np.any((p < low) | (p > high)))
 
-    return Dialect(
-        "clip",
-        "Probabilities are clipped to [eps, 1 - eps], eps being that of their dtype.",
-        DOCS + "log_loss.html",
-        parameters=lambda call: {"clip": _bounds(call)},
-        when=outside,
+    return (
+        FLOAT,
+        *REFUSALS,
+        Dialect(
+            "clip",
+            "Probabilities are clipped to [eps, 1 - eps], where eps is that of their dtype.",
+            DOCS + "log_loss.html",
+            parameters=lambda call: {"clip": bounds(call)},
+            when=outside,
+        ),
     )
+
+
+_RENORMALIZE = Dialect(
+    "renormalize",
+    "Rows are divided by their sum; scikit-learn 1.5 stopped doing it.",
+    DOCS + "log_loss.html",
+    parameters={"renormalize": True},
+    when=lambda call: (
+        call.arguments["y_pred"].ndim == 2 and not np.allclose(call.arguments["y_pred"].sum(axis=1), 1.0, rtol=1e-12)
+    ),
+)
 
 
 @implements(
@@ -167,10 +220,10 @@ def _clipped(argument: str) -> Dialect:
     "sklearn.metrics.log_loss",
     SUMS_TOO,
     no_gradient=NO_GRADIENT,
+    unsupported=NO_REDUCTION,
     lacks={"weight": "it weighs by sample_weight alone"},
     dialects=(
-        *EVERYWHERE,
-        _clipped("input"),
+        *_log_loss("input"),
         Dialect(
             "hard-labels",
             "Targets are labels: a probability between 0 and 1 is refused.",
@@ -194,7 +247,7 @@ def binary_cross_entropy(input, target, reduction, sample_weight=None):  # type:
     "log_loss",
     "sklearn.metrics.log_loss",
     no_gradient=NO_GRADIENT,
-    dialects=(*EVERYWHERE, _clipped("y_pred")),
+    dialects=(*_log_loss("y_pred"), *((_RENORMALIZE,) if VERSION < (1, 5) else ())),
 )
 def log_loss(y_true, y_pred, normalize, sample_weight=None, labels=None):  # type: ignore[no-untyped-def]
     return metrics.log_loss(y_true, y_pred, normalize=normalize, sample_weight=sample_weight, labels=labels)
@@ -205,8 +258,10 @@ def log_loss(y_true, y_pred, normalize, sample_weight=None, labels=None):  # typ
     "sklearn.metrics.hinge_loss",
     AVERAGES,
     no_gradient=NO_GRADIENT,
+    unsupported=NO_REDUCTION,
     dialects=(
-        *EVERYWHERE,
+        FLOAT,
+        *REFUSALS,
         Dialect(
             "any-two-labels",
             "The smaller of the two labels is taken for -1 and the larger for 1, whatever they are.",
@@ -218,8 +273,8 @@ def log_loss(y_true, y_pred, normalize, sample_weight=None, labels=None):  # typ
     known_issues=(
         KnownIssue(
             "one-label",
-            "Where all labels are 1, they are taken for -1: the labels are not looked up, only told apart.",
-            "https://github.com/scikit-learn/scikit-learn/blob/1.9.1/sklearn/metrics/_classification.py",
+            "Labels that are all 1 are taken for -1: a single label is always the negative one.",
+            "https://github.com/scikit-learn/scikit-learn/issues/13674",
             versions=">=1.2",
             symptom="number",
             aspects=("value",),
@@ -236,8 +291,10 @@ def hinge_loss(input, target, sample_weight=None):  # type: ignore[no-untyped-de
     "sklearn.metrics.hinge_loss",
     AVERAGES,
     no_gradient=NO_GRADIENT,
+    unsupported=NO_REDUCTION,
     dialects=(
-        *EVERYWHERE,
+        *((FLOAT,) if VERSION >= (1, 7) else ()),
+        *REFUSALS,
         Dialect(
             "label-indices",
             "Targets are labels: a row for each sample is refused.",

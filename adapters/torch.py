@@ -12,13 +12,16 @@ import torch
 import torch.nn.functional as F  # noqa: N812  torch's own convention
 from torch import nn
 
-from lossparity.adapters.base import Call, Dialect, Implementation, Unsupported, implementations
+from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue, Unsupported, implementations
 
 IMPLEMENTATIONS: list[Implementation] = []
 implements = implementations(IMPLEMENTATIONS)
 
 ALL = ("none", "mean", "sum")
+VERSION = tuple(int(part) for part in torch.__version__.split(".")[:2])
 DOCS = "https://docs.pytorch.org/docs/stable/generated/"
+SOURCE = "https://github.com/pytorch/pytorch/blob/v2.7.0/"
+ISSUES = "https://github.com/pytorch/pytorch/issues/"
 
 
 def devices() -> list[str]:
@@ -77,13 +80,6 @@ def _since(function: Callable[..., Any], argument: str) -> tuple[Unsupported, ..
     return (Unsupported(reason, lambda call: call.arguments[argument] is not None),)
 
 
-def _shapes_differ(*names: str) -> Callable[[Call], bool]:
-    def differ(call: Call) -> bool:
-        return len({np.shape(call.arguments[n]) for n in names if call.arguments[n] is not None}) > 1
-
-    return differ
-
-
 # --- Activations
 
 
@@ -120,15 +116,38 @@ def log_softmax_module(input, dim):  # type: ignore[no-untyped-def]
 # --- Regression
 
 # The weight of l1_loss, mse_loss and huber_loss is younger than torch 2.0.
-_MODULE_WEIGHT = {"weight": "the class has no weight, only the function"}
+_MODULE_WEIGHT = {"weight": f"the class has no weight, only the function ({ISSUES}149841)"}
+
+_L1_NAN = KnownIssue(
+    "nan-gradient-0",
+    "The sign of NaN is taken for 0: an element whose loss is NaN gets the gradient 0.",
+    SOURCE + "tools/autograd/derivatives.yaml",
+    versions=">=2.0",
+    symptom="zero",
+    aspects=("gradient",),
+    when=lambda call: bool(np.isnan(call.arguments["input"] - call.arguments["target"]).any()),
+)
 
 
-@implements("l1_loss", "torch.nn.functional.l1_loss", ALL, unsupported=_since(F.l1_loss, "weight"))
+@implements(
+    "l1_loss",
+    "torch.nn.functional.l1_loss",
+    ALL,
+    unsupported=_since(F.l1_loss, "weight"),
+    known_issues=(_L1_NAN,),
+)
 def l1_loss(input, target, reduction, weight=None):  # type: ignore[no-untyped-def]
     return F.l1_loss(input, target, reduction=reduction, **given(weight=weight))
 
 
-@implements("l1_loss", "torch.nn.L1Loss", ALL, twin="torch.nn.functional.l1_loss", lacks=_MODULE_WEIGHT)
+@implements(
+    "l1_loss",
+    "torch.nn.L1Loss",
+    ALL,
+    twin="torch.nn.functional.l1_loss",
+    lacks=_MODULE_WEIGHT,
+    known_issues=(_L1_NAN,),
+)
 def l1_loss_module(input, target, reduction):  # type: ignore[no-untyped-def]
     return nn.L1Loss(reduction=reduction)(input, target)
 
@@ -143,21 +162,47 @@ def mse_loss_module(input, target, reduction):  # type: ignore[no-untyped-def]
     return nn.MSELoss(reduction=reduction)(input, target)
 
 
-@implements("smooth_l1_loss", "torch.nn.functional.smooth_l1_loss", ALL)
+_BETA_0 = KnownIssue(
+    "kink-at-beta-0",
+    "With beta = 0 the gradient at input = target is -1, where that of l1_loss is 0.",
+    ISSUES + "96813",
+    versions=">=2.0,<2.1",
+    symptom="number",
+    aspects=("gradient",),
+    when=lambda call: (
+        call.arguments["beta"] == 0.0 and bool(np.any(call.arguments["input"] == call.arguments["target"]))
+    ),
+)
+
+
+@implements("smooth_l1_loss", "torch.nn.functional.smooth_l1_loss", ALL, known_issues=(_BETA_0,))
 def smooth_l1_loss(input, target, reduction, beta):  # type: ignore[no-untyped-def]
     return F.smooth_l1_loss(input, target, reduction=reduction, beta=beta)
 
 
-@implements("smooth_l1_loss", "torch.nn.SmoothL1Loss", ALL, twin="torch.nn.functional.smooth_l1_loss")
+@implements(
+    "smooth_l1_loss",
+    "torch.nn.SmoothL1Loss",
+    ALL,
+    twin="torch.nn.functional.smooth_l1_loss",
+    known_issues=(_BETA_0,),
+)
 def smooth_l1_loss_module(input, target, reduction, beta):  # type: ignore[no-untyped-def]
     return nn.SmoothL1Loss(reduction=reduction, beta=beta)(input, target)
 
 
+_POSITIVE_DELTA = Dialect(
+    "delta-above-0",
+    "delta = 0, with which the loss is 0 everywhere, is refused.",
+    DOCS + "torch.nn.HuberLoss.html",
+    raises="RuntimeError",
+    when=lambda call: call.arguments["delta"] == 0.0,
+)
 _MEAN_OVER_N = Dialect(
     "mean-over-n",
-    "With a weight, the mean of huber_loss divides by the number of elements; that of l1_loss and mse_loss by the "
+    "The mean of a weighted huber_loss divides by the number of elements; those of l1_loss and mse_loss divide by the "
     "sum of the weights.",
-    "https://github.com/pytorch/pytorch/blob/v2.7.0/torch/nn/functional.py",
+    SOURCE + "torch/nn/functional.py",
     parameters=lambda call: {
         "weight": None,
         "sample_weight": call.arguments["weight"],
@@ -165,20 +210,28 @@ _MEAN_OVER_N = Dialect(
     },
     when=lambda call: call.arguments["weight"] is not None and call.arguments["reduction"] == "mean",
 )
+_HUBER_WEIGHT = _since(F.huber_loss, "weight")
 
 
 @implements(
     "huber_loss",
     "torch.nn.functional.huber_loss",
     ALL,
-    unsupported=_since(F.huber_loss, "weight"),
-    dialects=(_MEAN_OVER_N,) if "weight" in inspect.signature(F.huber_loss).parameters else (),
+    unsupported=_HUBER_WEIGHT,
+    dialects=(_POSITIVE_DELTA,) if _HUBER_WEIGHT else (_POSITIVE_DELTA, _MEAN_OVER_N),
 )
 def huber_loss(input, target, reduction, delta, weight=None):  # type: ignore[no-untyped-def]
     return F.huber_loss(input, target, reduction=reduction, delta=delta, **given(weight=weight))
 
 
-@implements("huber_loss", "torch.nn.HuberLoss", ALL, twin="torch.nn.functional.huber_loss", lacks=_MODULE_WEIGHT)
+@implements(
+    "huber_loss",
+    "torch.nn.HuberLoss",
+    ALL,
+    twin="torch.nn.functional.huber_loss",
+    lacks=_MODULE_WEIGHT,
+    dialects=(_POSITIVE_DELTA,),
+)
 def huber_loss_module(input, target, reduction, delta):  # type: ignore[no-untyped-def]
     return nn.HuberLoss(reduction=reduction, delta=delta)(input, target)
 
@@ -186,7 +239,46 @@ def huber_loss_module(input, target, reduction, delta):  # type: ignore[no-untyp
 # --- Classification
 
 
-@implements("binary_cross_entropy", "torch.nn.functional.binary_cross_entropy", ALL)
+def _nearest_end(call: Call) -> Any:
+    """The smallest of all p and 1 - p."""
+    p = call.arguments["input"]
+    return np.min(np.minimum(p, 1.0 - p), initial=1.0)
+
+
+_ANY_TARGET = Dialect(
+    "any-target",
+    "Targets outside [0, 1] are computed with; torch 2.1 began to refuse them.",
+    ISSUES + "87373",
+    accepts=True,
+    when=lambda call: bool(np.any((call.arguments["target"] < 0.0) | (call.arguments["target"] > 1.0))),
+)
+_BCE = (
+    Dialect(
+        "log-clamp",
+        "Both logarithms are at least -100, so that the loss of a confident mistake is 100 and not infinite.",
+        DOCS + "torch.nn.BCELoss.html",
+        parameters={"log_clamp": -100.0},
+        when=lambda call: bool(_nearest_end(call) < np.exp(-100.0)),
+    ),
+    Dialect(
+        "gradient-floor",
+        "The gradient divides by p (1 - p), or by 1e-12 (a float, in float64 too) where that is less.",
+        SOURCE + "aten/src/ATen/native/Loss.cpp",
+        parameters={"gradient_floor": float(np.float32(1e-12))},
+        when=lambda call: bool(_nearest_end(call) < 1.5e-12),
+    ),
+    Dialect(
+        "no-nan",
+        "NaN is not between 0 and 1, and so it is refused.",
+        SOURCE + "aten/src/ATen/native/Loss.cpp",
+        raises="RuntimeError",
+        when=lambda call: bool(np.isnan(call.arguments["input"]).any()),
+    ),
+    *((_ANY_TARGET,) if VERSION < (2, 1) else ()),
+)
+
+
+@implements("binary_cross_entropy", "torch.nn.functional.binary_cross_entropy", ALL, dialects=_BCE)
 def binary_cross_entropy(input, target, reduction, weight=None):  # type: ignore[no-untyped-def]
     return F.binary_cross_entropy(input, target, weight=weight, reduction=reduction)
 
@@ -196,6 +288,7 @@ def binary_cross_entropy(input, target, reduction, weight=None):  # type: ignore
     "torch.nn.BCELoss",
     ALL,
     twin="torch.nn.functional.binary_cross_entropy",
+    dialects=_BCE,
 )
 def binary_cross_entropy_module(input, target, reduction, weight=None):  # type: ignore[no-untyped-def]
     return nn.BCELoss(weight=weight, reduction=reduction)(input, target)
@@ -226,7 +319,22 @@ def nll_loss_module(input, target, reduction, ignore_index, weight=None):  # typ
     return nn.NLLLoss(weight=weight, ignore_index=ignore_index, reduction=reduction)(input, target)
 
 
-@implements("cross_entropy", "torch.nn.functional.cross_entropy", ALL)
+_MASKED = KnownIssue(
+    "masked-class",
+    "The loss against class probabilities is NaN where a class of probability 0 has the logit -inf: it multiplies 0 "
+    "with -inf; against class indices it is finite.",
+    SOURCE + "aten/src/ATen/native/LossNLL.cpp",
+    versions=">=2.0",
+    symptom="nan",
+    aspects=("value",),
+    when=lambda call: (
+        call.arguments["target"].dtype.kind == "f"
+        and bool(np.any(np.isneginf(call.arguments["input"]) & (call.arguments["target"] == 0.0)))
+    ),
+)
+
+
+@implements("cross_entropy", "torch.nn.functional.cross_entropy", ALL, known_issues=(_MASKED,))
 def cross_entropy(  # type: ignore[no-untyped-def]
     input, target, reduction, ignore_index, label_smoothing, weight=None
 ):
@@ -240,7 +348,13 @@ def cross_entropy(  # type: ignore[no-untyped-def]
     )
 
 
-@implements("cross_entropy", "torch.nn.CrossEntropyLoss", ALL, twin="torch.nn.functional.cross_entropy")
+@implements(
+    "cross_entropy",
+    "torch.nn.CrossEntropyLoss",
+    ALL,
+    twin="torch.nn.functional.cross_entropy",
+    known_issues=(_MASKED,),
+)
 def cross_entropy_module(  # type: ignore[no-untyped-def]
     input, target, reduction, ignore_index, label_smoothing, weight=None
 ):
@@ -250,11 +364,44 @@ def cross_entropy_module(  # type: ignore[no-untyped-def]
     return criterion(input, target)
 
 
-@implements("kl_div", "torch.nn.functional.kl_div", (*ALL, "batchmean"))
+def _target_0(call: Call) -> bool:
+    return not call.arguments["log_target"] and bool(np.any(call.arguments["target"] == 0.0))
+
+
+_KL_DIV = (
+    KnownIssue(
+        "gradient-at-0",
+        "The gradient for a target of 0 is NaN, that of xlogy at 0; the derivative is infinite there.",
+        ISSUES + "89558",
+        versions=">=2.0",
+        symptom="nan",
+        aspects=("gradient:target",),
+        when=_target_0,
+    ),
+    KnownIssue(
+        "both-0",
+        "The loss is NaN where both probabilities are 0: only the target's logarithm is guarded, and 0 is multiplied "
+        "with the input's -inf.",
+        SOURCE + "aten/src/ATen/native/Loss.cpp",
+        versions=">=2.0",
+        symptom="nan",
+        aspects=("value",),
+        when=lambda call: _target_0(call) and bool(np.isneginf(call.arguments["input"]).any()),
+    ),
+)
+
+
+@implements("kl_div", "torch.nn.functional.kl_div", (*ALL, "batchmean"), known_issues=_KL_DIV)
 def kl_div(input, target, reduction, log_target):  # type: ignore[no-untyped-def]
     return F.kl_div(input, target, reduction=reduction, log_target=log_target)
 
 
-@implements("kl_div", "torch.nn.KLDivLoss", (*ALL, "batchmean"), twin="torch.nn.functional.kl_div")
+@implements(
+    "kl_div",
+    "torch.nn.KLDivLoss",
+    (*ALL, "batchmean"),
+    twin="torch.nn.functional.kl_div",
+    known_issues=_KL_DIV,
+)
 def kl_div_module(input, target, reduction, log_target):  # type: ignore[no-untyped-def]
     return nn.KLDivLoss(reduction=reduction, log_target=log_target)(input, target)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 # torchvision must be imported before anything else that brings its own LLVM (see adapters/__init__.py).
+import numpy as np
+import torchvision
 from torchvision import ops
 
-from lossparity.adapters.base import Implementation, implementations
+from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue, implementations
 from lossparity.adapters.torch import MODES, devices
 
 __all__ = ["IMPLEMENTATIONS", "MODES", "devices"]
@@ -14,23 +16,103 @@ IMPLEMENTATIONS: list[Implementation] = []
 implements = implementations(IMPLEMENTATIONS)
 
 ALL = ("none", "mean", "sum")
+VERSION = tuple(int(part) for part in torchvision.__version__.split(".")[:2])
+DOCS = "https://docs.pytorch.org/vision/stable/generated/torchvision.ops."
+SOURCE = "https://github.com/pytorch/vision/blob/v0.22.0/torchvision/ops/"
+
+_ALPHA = Dialect(
+    "any-alpha",
+    "alpha above 1 is computed with, to a negative loss; torchvision 0.22 began to refuse it.",
+    "https://github.com/pytorch/vision/pull/8882",
+    accepts=True,
+    when=lambda call: call.arguments["alpha"] > 1.0,
+)
 
 
-@implements("sigmoid_focal_loss", "torchvision.ops.sigmoid_focal_loss", ALL)
+@implements(
+    "sigmoid_focal_loss",
+    "torchvision.ops.sigmoid_focal_loss",
+    ALL,
+    dialects=(
+        Dialect(
+            "any-gamma",
+            "A negative gamma, which turns the focus round, is computed with.",
+            SOURCE + "focal_loss.py",
+            accepts=True,
+            when=lambda call: call.arguments["gamma"] < 0.0,
+        ),
+        *((_ALPHA,) if VERSION < (0, 22) else ()),
+    ),
+    known_issues=(
+        KnownIssue(
+            "saturated-gradient",
+            "The gradient is NaN for gamma below 1 where sigmoid rounds to the target: (1 - p_t)^(gamma - 1) is "
+            "infinite, and multiplied with 0.",
+            SOURCE + "focal_loss.py",
+            versions=">=0.15",
+            symptom="nan",
+            aspects=("gradient",),
+            when=lambda call: (
+                0.0 < call.arguments["gamma"] < 1.0 and bool(np.any(np.abs(call.arguments["inputs"]) > 16.0))
+            ),
+        ),
+    ),
+)
 def sigmoid_focal_loss(inputs, targets, alpha, gamma, reduction):  # type: ignore[no-untyped-def]
     return ops.sigmoid_focal_loss(inputs, targets, alpha=alpha, gamma=gamma, reduction=reduction)
 
 
-@implements("generalized_box_iou_loss", "torchvision.ops.generalized_box_iou_loss", ALL)
+# --- Boxes
+
+_NO_BOXES = Dialect(
+    "no-boxes",
+    "The mean over no boxes is 0.",
+    SOURCE + "giou_loss.py",
+    parameters={"zero_division": 0.0},
+    when=lambda call: call.arguments["reduction"] == "mean" and not call.arguments["boxes1"].size,
+)
+
+
+def _flat(call: Call) -> bool:
+    """Whether a box has no height."""
+    return any(bool(np.any(b[..., 1] == b[..., 3])) for b in (call.arguments["boxes1"], call.arguments["boxes2"]))
+
+
+@implements("generalized_box_iou_loss", "torchvision.ops.generalized_box_iou_loss", ALL, dialects=(_NO_BOXES,))
 def generalized_box_iou_loss(boxes1, boxes2, reduction, eps):  # type: ignore[no-untyped-def]
     return ops.generalized_box_iou_loss(boxes1, boxes2, reduction=reduction, eps=eps)
 
 
-@implements("distance_box_iou_loss", "torchvision.ops.distance_box_iou_loss", ALL)
+@implements("distance_box_iou_loss", "torchvision.ops.distance_box_iou_loss", ALL, dialects=(_NO_BOXES,))
 def distance_box_iou_loss(boxes1, boxes2, reduction, eps):  # type: ignore[no-untyped-def]
     return ops.distance_box_iou_loss(boxes1, boxes2, reduction=reduction, eps=eps)
 
 
-@implements("complete_box_iou_loss", "torchvision.ops.complete_box_iou_loss", ALL)
+@implements(
+    "complete_box_iou_loss",
+    "torchvision.ops.complete_box_iou_loss",
+    ALL,
+    dialects=(
+        _NO_BOXES,
+        Dialect(
+            "eps-in-alpha-only",
+            "eps reaches the trade-off alpha alone: the distance IoU loss inside is called without it, and takes 1e-7.",
+            SOURCE + "ciou_loss.py",
+            parameters={"distance_eps": 1e-7},
+            when=lambda call: call.arguments["eps"] != 1e-7,
+        ),
+    ),
+    known_issues=(
+        KnownIssue(
+            "no-height",
+            "A box's width is divided by its height: without height the gradient is NaN, without both the loss too. "
+            "The documentation rules such boxes out, the code lets them through.",
+            SOURCE + "ciou_loss.py",
+            versions=">=0.15",
+            symptom="nan",
+            when=_flat,
+        ),
+    ),
+)
 def complete_box_iou_loss(boxes1, boxes2, reduction, eps):  # type: ignore[no-untyped-def]
     return ops.complete_box_iou_loss(boxes1, boxes2, reduction=reduction, eps=eps)
