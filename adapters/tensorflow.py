@@ -60,7 +60,7 @@ def evaluate(
 MODES = {"eager": evaluate}
 
 
-def classes_last(tensor):  # type: ignore[no-untyped-def]
+def classes_last(tensor: Any) -> Any:
     """The tensor with its axis 1, the classes of the reference, moved to the end."""
     return tensor if tensor.ndim < 3 else tf.transpose(tensor, [0, *range(2, tensor.ndim), 1])
 
@@ -198,7 +198,7 @@ REDUCTIONS = {
 }
 
 
-def weigh(reduction, sample_weight):  # type: ignore[no-untyped-def]
+def weigh(reduction: str, sample_weight: Any) -> dict[str, Any]:
     """The arguments that all losses of v1 share."""
     return {
         "reduction": REDUCTIONS.get(reduction, reduction),
@@ -209,8 +209,9 @@ def weigh(reduction, sample_weight):  # type: ignore[no-untyped-def]
 def _no_elements(call: Call) -> bool:
     """Whether a mean divides by zero: nothing there, or all weights 0."""
     weight = call.arguments["sample_weight"]
-    empty = not np.size(call.arguments["input"]) or (weight is not None and not np.any(weight))
-    return empty and call.arguments["reduction"] not in ("none", "sum")
+    if call.arguments["reduction"] in ("none", "sum"):
+        return False
+    return not np.size(call.arguments["input"]) or (weight is not None and not bool(np.any(weight)))
 
 
 def _shapes_differ(call: Call) -> bool:
