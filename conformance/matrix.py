@@ -30,6 +30,9 @@ from lossparity.reference.core import Array
 
 DEFAULT_SEED = 0
 
+# How many elements of a result the record keeps, so that a later run can be compared with this one.
+DIGEST_SIZE = 16
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -184,6 +187,9 @@ class Judge:
             error_ulp=result.error_ulp,
             margin=result.margin,
             worst=result.worst,
+            declared=[each.name for each in result.declared],
+            result=result.result,
+            limits=result.limits,
             seconds=round(time.perf_counter() - started, 6),
         )
 
@@ -277,7 +283,7 @@ class Judge:
     ) -> Ruling:
         """The framework's answer against the reference's in a dialect (none: the canonical one)."""
         if outcome.error is not None:
-            return Ruling("error", f"raised {_describe(outcome.error)}")
+            return Ruling("error", f"raised {_describe(outcome.error)}", result=type(outcome.error).__name__)
         if check.aspect == "twin":
             return self._compare_twin(implementation, case, check, outcome)
         expected = self.expected(case, check.dtype, dialects)
@@ -286,13 +292,16 @@ class Judge:
         got = {name: array for name, array in answers.items() if array is not None}
         want = {"value": expected.value, **{f"gradient:{n}": g for n, g in expected.gradients.items()}}
         if check.aspect in ("shape", "dtype"):
+            found: dict[str, Any] = {}
+            wrong = ""
             for name, array in got.items():
                 # Autodiff gives a gradient in its argument's dtype.
                 is_shape, dtype = check.aspect == "shape", dtypes.get(name, check.dtype)
                 have, need = (array.shape, want[name].shape) if is_shape else (str(array.dtype), dtype)
+                found[name] = list(have) if isinstance(have, tuple) else have
                 if have != need:
-                    return Ruling("mismatch", f"{check.aspect} of {name} = {have}, want {need}")
-            return Ruling("match")
+                    wrong = wrong or f"{check.aspect} of {name} = {have}, want {need}"
+            return Ruling("mismatch" if wrong else "match", wrong, result=found)
         if check.aspect not in got:
             return Ruling("mismatch", f"{check.aspect} = none, want one: the framework sees no path to the argument")
         if check.aspect == "value":
@@ -324,7 +333,7 @@ class Judge:
             for together in itertools.combinations(spoken, size):
                 if any(each.raises for each in together):
                     same = size == 1 and type(outcome.error).__name__ == together[0].raises
-                    ruling = Ruling("match", _describe(outcome.error)) if same else None
+                    ruling = Ruling("match", result=together[0].raises) if same else None
                 elif check.aspect == "error":
                     ruling = Ruling("match") if size == 1 and together[0].accepts and not outcome.error else None
                 elif any(each.accepts for each in together) or outcome.error is not None:
@@ -396,6 +405,8 @@ class Ruling:
     worst: Mapping[str, Any] | None = None
     symptom: str = "number"
     declared: tuple[Dialect | KnownIssue, ...] = ()
+    result: Any = None
+    limits: list[float] | None = None
 
 
 def _precision(dialects: tuple[Dialect, ...], dtype: str) -> str:
@@ -408,7 +419,7 @@ def _compare_error(outcome: Outcome) -> Ruling:
         return Ruling("mismatch", f"returned {outcome.value!r}, want an error: the input is bad")
     if isinstance(outcome.error, (AttributeError, NameError, ImportError, SyntaxError)):
         return Ruling("error", f"raised {_describe(outcome.error)}, which is no answer to bad input")
-    return Ruling("match", f"raised {_describe(outcome.error)}")
+    return Ruling("match", f"raised {_describe(outcome.error)}", result=type(outcome.error).__name__)
 
 
 def _compare_numbers(
@@ -421,6 +432,7 @@ def _compare_numbers(
         nearest = want.astype(dtype).astype(np.float64)
         difference = np.abs(got.astype(np.float64) - np.where(np.isfinite(nearest), nearest, want))
         margins = np.where(ulps == 0.0, 0.0, difference / limit)
+        margins = np.where((ulps == 0.0) | np.isfinite(limit), margins, np.inf)  # no tolerance without a bound
         margins = np.where(np.isnan(margins), np.inf, margins)
     if not got.size:
         return Ruling("match", "no elements: shape and dtype are all there is")
@@ -433,14 +445,26 @@ def _compare_numbers(
         "tolerance": float(np.broadcast_to(limit, want.shape)[index]),
         "at": _inputs_at(index, arguments),
     }
+    kept: dict[str, Any] = {
+        "result": _digest(got),
+        "limits": [float(f"{each:.2g}") for each in _digest(limit, want.shape)],
+    }
     if margin <= 1.0:
-        return Ruling("match", "", error, margin, worst)
+        return Ruling("match", "", error, margin, worst, **kept)
     place = f"[{', '.join(str(int(i)) for i in index)}]" if index else ""
     reason = (
         f"{aspect}{place} = {float(got[index])!r}, want {float(want[index])!r} "
         f"(error {float(ulps[index]):.4g} ULP, tolerance {worst['tolerance']:.3g})"
     )
-    return Ruling("mismatch", reason, error, margin, worst, _symptom(got[margins > 1.0]))
+    return Ruling("mismatch", reason, error, margin, worst, _symptom(got[margins > 1.0]), **kept)
+
+
+def _digest(array: Array, shape: tuple[int, ...] | None = None) -> list[float]:
+    """An array's elements, in the fewest digits that tell them apart; of a large one some, evenly spread."""
+    flat = np.broadcast_to(array, array.shape if shape is None else shape).reshape(-1)
+    if flat.size > DIGEST_SIZE:
+        flat = flat[np.linspace(0, flat.size - 1, DIGEST_SIZE).astype(np.int64)]
+    return [float(str(each)) for each in flat]
 
 
 def _symptom(differing: Array) -> str:

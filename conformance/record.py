@@ -14,7 +14,7 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,10 @@ class Check:
     margin: the largest |got - want| / tolerance; above 1 is a mismatch.
     reason: why this verdict: the difference in words, the dialect's or issue's name, or why it did not run.
     seconds: how long it took; the first aspect of a call carries the call.
+    declared: the names of the dialects or of the known issue by which the verdict was reached.
+    result: what the framework gave, for comparison with another run: at most 16 elements of a value or gradient, evenly
+        spread; a shape or dtype by name; the exception's class. None: nothing to compare.
+    limits: the tolerance of each number in `result`, to two digits.
     worst: where error_ulp was found: {"index": [...], "got": x, "want": y, "tolerance": t, "at": {argument: [...]}}.
     """
 
@@ -70,6 +74,9 @@ class Check:
     reason: str = ""
     seconds: float = 0.0
     worst: Mapping[str, Any] | None = None
+    declared: Sequence[str] = ()
+    result: Any = None
+    limits: Sequence[float] | None = None
 
 
 CHECK_FIELDS = tuple(f.name for f in dataclasses.fields(Check))

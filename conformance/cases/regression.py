@@ -72,6 +72,7 @@ def _kinked(name: str, width: str) -> Iterator[Case]:
         yield from row(f"{width}{value}", {"input": x, "target": y}, {width: value})
         yield from row(f"{width}{value}-kink", hit, {width: value}, tags="kink")
     yield from row(f"{width}0", {"input": x, "target": y}, {width: 0.0}, tags="constant kink")
+    yield from row(f"{width}0-kink", hit, {width: 0.0}, tags="constant kink")
     yield from row(f"{width}-negative", {"input": x, "target": y}, {width: -1.0}, tags="error", reductions=("mean",))
     if name == "huber_loss":
         yield from row("weight+delta", {"input": x, "target": y, "weight": positives(3, 4)}, {"delta": 0.5})
