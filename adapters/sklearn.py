@@ -33,8 +33,8 @@ def evaluate(
     arrays: Mapping[str, Any],
     options: Mapping[str, Any],
     differentiable: Sequence[str],
-    cotangent: Callable[[tuple[int, ...]], Any],
-    device: str,
+    cotangent: Callable[[tuple[int, ...]], Any],  # noqa: ARG001  not without gradients
+    device: str,  # noqa: ARG001  there is but one
 ) -> tuple[Any, dict[str, Any]]:
     """The value of `function`, as adapters/base.py says; no gradient is ever asked for (NO_GRADIENT)."""
     with warnings.catch_warnings(), np.errstate(invalid="ignore"):
@@ -47,12 +47,12 @@ def evaluate(
 MODES = {"eager": evaluate}
 
 
-def per_sample(weight):  # type: ignore[no-untyped-def]
+def per_sample(weight: Any) -> Any:
     """A column of weights as the vector that scikit-learn asks for; anything else as it is."""
     return weight[:, 0] if weight is not None and weight.ndim == 2 and weight.shape[1] == 1 else weight
 
 
-def per_element(weight, like):  # type: ignore[no-untyped-def]
+def per_element(weight: Any, like: Any) -> Any:
     """The weight of each element, for metrics whose samples are the elements."""
     return None if weight is None else np.broadcast_to(weight, like.shape).ravel()
 
