@@ -254,7 +254,10 @@ class Judge:
 
     def _vacuous(self, case: Case, dtype: str) -> str | None:
         """Why a pass of this case would say nothing; None if it says something."""
-        expected = self.expected(case, dtype, ())
+        try:
+            expected = self.expected(case, dtype, ())
+        except (TypeError, ValueError) as error:
+            return f"the reference refuses it: {error}"
         numbers = [expected.value, *expected.gradients.values()]
         if "nan" not in case.tags and any(np.isnan(each).any() for each in numbers):
             return "NaN is expected where its tags do not say so"
@@ -283,7 +286,9 @@ class Judge:
     ) -> Ruling:
         """The framework's answer against the reference's in a dialect (none: the canonical one)."""
         if outcome.error is not None:
-            return Ruling("error", f"raised {_describe(outcome.error)}", result=type(outcome.error).__name__)
+            return Ruling(
+                "error", f"raised {_describe(outcome.error)}", symptom="raises", result=type(outcome.error).__name__
+            )
         if check.aspect == "twin":
             return self._compare_twin(implementation, case, check, outcome)
         expected = self.expected(case, check.dtype, dialects)
@@ -396,14 +401,14 @@ class Judge:
 
 @dataclass(frozen=True)
 class Ruling:
-    """A verdict with its evidence. `symptom` is what the differing elements look like (see KnownIssue)."""
+    """A verdict with its evidence. `symptom` is what the difference looks like (see KnownIssue); "": none of those."""
 
     verdict: str
     reason: str = ""
     error_ulp: float | None = None
     margin: float | None = None
     worst: Mapping[str, Any] | None = None
-    symptom: str = "number"
+    symptom: str = ""
     declared: tuple[Dialect | KnownIssue, ...] = ()
     result: Any = None
     limits: list[float] | None = None

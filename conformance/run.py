@@ -116,7 +116,11 @@ def exit_code(run: Run) -> int:
         check.verdict in ("crashed", "timeout") or (check.verdict == "not-run" and check.backend in asked)
         for check in run.checks
     )
-    if gaps or not verdicts - INCOMPLETE - {"unsupported"}:
+    # A device or a mode is in the record because it was asked for, or is the default. That one backend does not have
+    # it is no gap; that none has it is one.
+    planned = {place for check in run.checks if check.loss != "*" for place in (check.device, check.mode)}
+    reached = {place for check in run.checks if check.verdict not in INCOMPLETE for place in (check.device, check.mode)}
+    if gaps or planned - reached or not verdicts - INCOMPLETE - {"unsupported"}:
         return 3
     return 1 if verdicts & FAILING else 0
 
@@ -174,6 +178,7 @@ class _Worker:
             stderr=self.log,
             text=True,
             encoding="utf-8",
+            errors="replace",
         )
         configuration = {"backend": self.backend, "seed": self.seed, "selection": dataclasses.asdict(self.selection)}
         process = self.process
@@ -201,7 +206,9 @@ class _Worker:
         try:
             message = json.loads(line)
         except ValueError:
-            return  # the last line of a process that died while writing
+            return  # the last line of a process that died while writing, or printed by its interpreter
+        if not isinstance(message, dict):
+            return
         self.environment = message.get("environment", self.environment)
         self.implementations = message.get("implementations", self.implementations)
         if "plan" in message:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import lossparity
 
 HOLDS, BROKEN, USAGE, INCOMPLETE = 0, 1, 2, 3
+_LONGEST = 86400  # seconds: a day, which every clock and lock can wait
 
 
 class UsageError(Exception):
@@ -53,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("-o", "--output", default="parity", metavar="DIR", help="where to write (default: %(default)s)")
     run.add_argument("--seed", type=int, default=None, help="of the cases' data and the cotangents (default: 0)")
     run.add_argument("--timeout", type=_positive, default=None, metavar="S", help="a backend silent for so long hangs")
-    run.add_argument("-j", "--jobs", type=int, default=None, metavar="N", help="backends at a time (default: 2)")
+    run.add_argument("-j", "--jobs", type=_count, default=None, metavar="N", help="backends at a time (default: 2)")
     run.add_argument(
         "--python",
         action="append",
@@ -102,10 +104,19 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
 
 
 def _positive(text: str) -> float:
-    number = float(text)
-    if not number > 0:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number of seconds")
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number <= _LONGEST:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds between 0 and {_LONGEST}")
     return number
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number of 1 or more")
+    return int(text)
 
 
 def _run(options: argparse.Namespace) -> int:
