@@ -19,6 +19,7 @@ through.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -121,7 +122,7 @@ class Implementation:
     twin: str | None = None
     exists: bool = True
 
-    @property
+    @functools.cached_property
     def parameters(self) -> tuple[str, ...]:
         """The reference's arguments that the implementation takes."""
         return tuple(inspect.signature(self.function).parameters)

@@ -123,6 +123,7 @@ def gradients_of(case: Case) -> tuple[str, ...]:
     return tuple(name for name in loss.differentiable if name in case.arrays and not case.arrays[name].integer)
 
 
+@functools.lru_cache(maxsize=8192)  # asked for each aspect of a call
 def unsupported(implementation: Implementation, case: Case, dtype: str) -> str | None:
     """Why the implementation does not offer what the case asks for; None if it does."""
     name = implementation.name
@@ -166,6 +167,7 @@ class Judge:
         self.devices = tuple(module.devices())
         self.outcome = functools.lru_cache(maxsize=8)(self._outcome)
         self.expected = functools.lru_cache(maxsize=4096)(self._expected)
+        self.call = functools.lru_cache(maxsize=64)(self._call)
         self.vacuous = functools.lru_cache(maxsize=4096)(self._vacuous)
 
     def __call__(self, check: Check) -> Check:
@@ -239,7 +241,7 @@ class Judge:
 
     def _expected(self, case: Case, dtype: str, dialects: tuple[Dialect, ...]) -> tolerance.Expected:
         """What the reference says, in the dialect that the declarations together make."""
-        call = self._call(case, dtype)
+        call = self.call(case, dtype)
         arguments = dict(call.arguments)
         for dialect in dialects:
             given = dialect.parameters
@@ -313,7 +315,7 @@ class Judge:
             limit = expected.value_tolerance
         else:
             limit = expected.gradient_tolerances[check.aspect.partition(":")[2]]
-        arguments = self._call(case, check.dtype).arguments
+        arguments = self.call(case, check.dtype).arguments
         precision = _precision(dialects, check.dtype)
         return _compare_numbers(check.aspect, got[check.aspect], want[check.aspect], limit, precision, arguments)
 
@@ -332,7 +334,7 @@ class Judge:
 
     def _in_dialect(self, implementation: Implementation, case: Case, check: Check, outcome: Outcome) -> Ruling | None:
         """The ruling of the smallest set of declared dialects that explains the outcome."""
-        call = self._call(case, check.dtype)
+        call = self.call(case, check.dtype)
         spoken = [each for each in implementation.dialects if each.when(call)]
         for size in range(1, len(spoken) + 1):
             for together in itertools.combinations(spoken, size):
@@ -361,7 +363,7 @@ class Judge:
 
     def _known(self, implementation: Implementation, case: Case, check: Check, canonical: Ruling) -> Ruling | None:
         """The ruling by a declared issue of this version, where the difference looks as declared."""
-        call = self._call(case, check.dtype)
+        call = self.call(case, check.dtype)
         for issue in implementation.known_issues:
             applies = (
                 check.aspect.startswith(issue.aspects)
@@ -389,7 +391,7 @@ class Judge:
             verdict = "dialect"
         for case in CASES.get(implementation.loss, {}).values():
             for dtype in case.dtypes:
-                if unsupported(implementation, case, dtype) or not declared.when(self._call(case, dtype)):
+                if unsupported(implementation, case, dtype) or not declared.when(self.call(case, dtype)):
                     continue
                 for aspect in aspects(implementation, case, dtype):
                     one = dataclasses.replace(check, case=case.name, dtype=dtype, aspect=aspect)

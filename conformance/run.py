@@ -30,6 +30,10 @@ from lossparity.conformance.worker import environment
 DEFAULT_TIMEOUT = 120.0
 DEFAULT_JOBS = 2
 
+# The arrays are small and two backends share the machine: more threads would only wait for each other. What the
+# user's environment sets goes before this.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+
 Progress = Callable[[str, int, int, str], None]
 
 
