@@ -26,7 +26,7 @@ from lossparity.conformance import tolerance
 from lossparity.conformance.cases import CASES, DTYPES, Case
 from lossparity.conformance.describe import DEFINITIONS
 from lossparity.conformance.record import Check
-from lossparity.reference.core import Array
+from lossparity.reference.core import Array, Gradients
 
 DEFAULT_SEED = 0
 
@@ -248,7 +248,17 @@ class Judge:
             arguments.update(given(call) if callable(given) else given or {})
         loss = DEFINITIONS[case.loss]
         shape = np.shape(loss(**arguments))
-        return tolerance.expect(loss, arguments, _precision(dialects, dtype), case.cotangent(self.seed, dtype, shape))
+        cotangent = case.cotangent(self.seed, dtype, shape)
+        expected = tolerance.expect(loss, arguments, _precision(dialects, dtype), cotangent)
+
+        def as_given(found: Gradients) -> Gradients:  # a dialect may have reshaped an argument
+            return {name: array.reshape(np.shape(call.arguments[name])) for name, array in found.items()}
+
+        return dataclasses.replace(
+            expected,
+            gradients=as_given(expected.gradients),
+            gradient_tolerances=as_given(expected.gradient_tolerances),
+        )
 
     def _call(self, case: Case, dtype: str) -> Call:
         arguments = {**DEFINITIONS[case.loss].defaults, **case.build(self.seed, dtype)}

@@ -183,6 +183,7 @@ class _Worker:
             text=True,
             encoding="utf-8",
             errors="replace",
+            env={**ONE_THREAD, **os.environ},
         )
         configuration = {"backend": self.backend, "seed": self.seed, "selection": dataclasses.asdict(self.selection)}
         process = self.process
