@@ -111,6 +111,26 @@ def _weights_of_outputs(call: Call) -> bool:
     return weight is not None and weight.ndim > 1
 
 
+def _per_output(call: Call) -> dict[str, Any]:
+    weight = call.arguments["sample_weight"].astype(np.float64)
+    return {"sample_weight": weight / weight.sum(axis=0)}
+
+
+_WEIGHTS_PER_OUTPUT = Dialect(
+    "mean-of-outputs",
+    "Each output is averaged by its own weights, then the outputs are, alike; scikit-learn 1.7 began to refuse "
+    "a weight for each output.",
+    DOCS + "mean_squared_error.html",
+    parameters=_per_output,
+    when=_weights_of_outputs,
+)
+_WEIGHTS_PER_SAMPLE = Dialect(
+    "sample-weight-1d",
+    "A sample weighs as a whole: a weight for each of its outputs is refused.",
+    DOCS + "mean_squared_error.html",
+    raises="ValueError",
+    when=_weights_of_outputs,
+)
 _REGRESSION = (
     *((FLOAT,) if VERSION >= (1, 6) else ()),
     *REFUSALS,
@@ -135,13 +155,7 @@ _REGRESSION = (
         parameters=lambda call: {name: call.arguments[name].reshape(-1) for name in ("input", "target")},
         when=_column_against_vector,
     ),
-    Dialect(
-        "sample-weight-1d",
-        "A sample weighs as a whole: a weight for each of its outputs is refused.",
-        DOCS + "mean_squared_error.html",
-        raises="ValueError",
-        when=_weights_of_outputs,
-    ),
+    _WEIGHTS_PER_SAMPLE if VERSION >= (1, 7) else _WEIGHTS_PER_OUTPUT,
     Dialect(
         "all-weights-0",
         "Weights that are all 0 are refused.",
@@ -191,6 +205,13 @@ def _log_loss(argument: str) -> tuple[Dialect, ...]:
         p = call.arguments[argument]
         return bool(np.any((p < low) | (p > high)))
 
+    anything = Dialect(
+        "any-probability",
+        "Probabilities outside [0, 1] are clipped too; scikit-learn 1.7 began to refuse them.",
+        DOCS + "log_loss.html",
+        accepts=True,
+        when=outside,
+    )
     return (
         FLOAT,
         *REFUSALS,
@@ -201,6 +222,7 @@ def _log_loss(argument: str) -> tuple[Dialect, ...]:
             parameters=lambda call: {"clip": bounds(call)},
             when=outside,
         ),
+        *((anything,) if VERSION < (1, 7) else ()),
     )
 
 
@@ -208,7 +230,7 @@ _RENORMALIZE = Dialect(
     "renormalize",
     "Rows are divided by their sum; scikit-learn 1.5 stopped doing it.",
     DOCS + "log_loss.html",
-    parameters={"renormalize": True},
+    parameters={"renormalize": "after_clip"},
     when=lambda call: (
         call.arguments["y_pred"].ndim == 2 and not np.allclose(call.arguments["y_pred"].sum(axis=1), 1.0, rtol=1e-12)
     ),
