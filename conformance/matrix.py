@@ -214,7 +214,7 @@ class Judge:
             return canonical
         return (
             self._in_dialect(implementation, case, check, outcome)
-            or self._known(implementation, case, check, canonical)
+            or self._known(implementation, case, check, outcome, canonical)
             or canonical
         )
 
@@ -344,6 +344,17 @@ class Judge:
 
     def _in_dialect(self, implementation: Implementation, case: Case, check: Check, outcome: Outcome) -> Ruling | None:
         """The ruling of the smallest set of declared dialects that explains the outcome."""
+        for together, ruling in self._readings(implementation, case, check, outcome):
+            if ruling.verdict == "match":
+                names = "+".join(each.name for each in together)
+                reason = f"{names}: {'; '.join(each.reason for each in together)}"
+                return dataclasses.replace(ruling, verdict="dialect", reason=reason, declared=together)
+        return None
+
+    def _readings(
+        self, implementation: Implementation, case: Case, check: Check, outcome: Outcome
+    ) -> Iterator[tuple[tuple[Dialect, ...], Ruling]]:
+        """The ruling in each set of declared dialects, small ones first."""
         call = self.call(case, check.dtype)
         spoken = [each for each in implementation.dialects if each.when(call)]
         for size in range(1, len(spoken) + 1):
@@ -357,11 +368,8 @@ class Judge:
                     ruling = None
                 else:
                     ruling = self._compare_in(implementation, case, check, outcome, together)
-                if ruling is not None and ruling.verdict == "match":
-                    names = "+".join(each.name for each in together)
-                    reason = f"{names}: {'; '.join(each.reason for each in together)}"
-                    return dataclasses.replace(ruling, verdict="dialect", reason=reason, declared=together)
-        return None
+                if ruling is not None:
+                    yield together, ruling
 
     def _compare_in(
         self, implementation: Implementation, case: Case, check: Check, outcome: Outcome, dialects: tuple[Dialect, ...]
@@ -371,19 +379,26 @@ class Judge:
         except (TypeError, ValueError):  # the dialect's parameters do not fit this call
             return None
 
-    def _known(self, implementation: Implementation, case: Case, check: Check, canonical: Ruling) -> Ruling | None:
-        """The ruling by a declared issue of this version, where the difference looks as declared."""
+    def _known(
+        self, implementation: Implementation, case: Case, check: Check, outcome: Outcome, canonical: Ruling
+    ) -> Ruling | None:
+        """The ruling by a declared issue of this version, where what differs, in a dialect or none, looks as declared."""
         call = self.call(case, check.dtype)
-        for issue in implementation.known_issues:
-            applies = (
-                check.aspect.startswith(issue.aspects)
-                and SpecifierSet(issue.versions).contains(self.version, prereleases=True)
-                and issue.when(call)
-                and issue.symptom in ("any", canonical.symptom)
-            )
-            if applies:
-                reason = f"{issue.name}: {issue.reason} ({issue.link}); {canonical.reason}"
-                return dataclasses.replace(canonical, verdict="known", reason=reason, declared=(issue,))
+        issues = [
+            issue
+            for issue in implementation.known_issues
+            if check.aspect.startswith(issue.aspects)
+            and SpecifierSet(issue.versions).contains(self.version, prereleases=True)
+            and issue.when(call)
+        ]
+        if not issues:
+            return None
+        nothing: tuple[Dialect, ...] = ()
+        for together, ruling in ((nothing, canonical), *self._readings(implementation, case, check, outcome)):
+            for issue in issues:
+                if issue.symptom in ("any", ruling.symptom):
+                    reason = f"{issue.name}: {issue.reason} ({issue.link}); {ruling.reason}"
+                    return dataclasses.replace(ruling, verdict="known", reason=reason, declared=(issue, *together))
         return None
 
     def _still_needed(self, implementation: Implementation, check: Check) -> Ruling:

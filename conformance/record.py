@@ -90,8 +90,12 @@ class Run:
         {"python", "packages": {distribution: version}, "devices": [...]} as that backend's process saw them.
     losses: name -> {"summary", "source", "formula", "signature", "doc"} of the reference.
     implementations: name -> {"backend", "loss", "parameters", "reductions", "dtypes", "lacks", "no_gradient",
-        "dialects": [{"name", "reason", "source", "says"}], "known_issues": [{"name", "reason", "link", "versions"}]}.
-        Keyed "loss/name", because one entry point can implement several losses.
+        "dialects": [{"name", "reason", "source", "says"}], "known_issues": [{"name", "reason", "link", "versions"}],
+        "signature": [{"name", "kind", "default"}] of the entry point itself (None: it has none to be seen),
+        "warnings": ["Category: first line", ...] raised while it ran}. Keyed "loss/name", because one entry point can
+        implement several losses.
+    census: backend -> {"namespaces": {namespace: [every loss found there]}, "uncovered": [dotted name without an
+        adapter], "excluded": {dotted name: why it is left out on purpose}}.
     backends: name -> {"status": "complete" | "not-run" | "crashed" | "timeout", "asked": by name on the
         command line, "reason", "last_words", "seconds"}.
     """
@@ -105,6 +109,7 @@ class Run:
     losses: dict[str, Any] = field(default_factory=dict)
     implementations: dict[str, Any] = field(default_factory=dict)
     backends: dict[str, Any] = field(default_factory=dict)
+    census: dict[str, Any] = field(default_factory=dict)
 
     def counts(self) -> dict[str, int]:
         """How many checks have each verdict; only verdicts that occur, in the order of VERDICTS."""

@@ -171,6 +171,8 @@ def _cross_entropy() -> Iterator[Case]:
     yield from row("rank4", {"input": reals(2, 3, 2, 2), "target": labels(2, 2, 2, classes=3)})
     yield from row("rank4-weight", {"input": reals(2, 3, 2, 2), "target": labels(2, 2, 2, classes=3), "weight": w})
     yield from row("rank4-soft", {"input": reals(2, 3, 2, 2), "target": simplex(2, 3, 2, 2)})
+    yield from row("rank4-soft+smooth", {"input": reals(2, 3, 2, 2), "target": simplex(2, 3, 2, 2)},
+                   {"label_smoothing": 0.1})  # fmt: skip
     yield from row("strided", {"input": strided(x), "target": y}, tags="strided")
     yield from row("strided-soft", {"input": strided(x), "target": strided(soft)}, tags="strided")
     yield from row("many-classes", {"input": reals(3, 200, low=-10.0, high=10.0), "target": labels(3, classes=200)})
