@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import functools
 import itertools
@@ -66,7 +67,10 @@ def compile_expression(expression: str) -> Callable[[str], bool]:
     if not tokens:
         return lambda _: True
     try:
-        code = compile(python, "-k", "eval")
+        tree = ast.parse(python, "-k", "eval")
+        if any(isinstance(node, (ast.Call, ast.Tuple)) for node in ast.walk(tree)):  # `a b` and `()`
+            raise SyntaxError
+        code = compile(tree, "-k", "eval")
     except SyntaxError:
         raise ValueError(f"-k {expression!r} does not read: join words with and, or, not and parentheses") from None
     # Every word above is quoted by repr; what is left is and, or, not and parentheses.
@@ -382,7 +386,7 @@ class Judge:
     def _known(
         self, implementation: Implementation, case: Case, check: Check, outcome: Outcome, canonical: Ruling
     ) -> Ruling | None:
-        """The ruling by a declared issue of this version, where what differs, in a dialect or none, looks as declared."""
+        """The ruling by a declared issue of this version, where what differs in some dialect looks as declared."""
         call = self.call(case, check.dtype)
         issues = [
             issue
