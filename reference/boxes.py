@@ -2,16 +2,19 @@
 
 All four are made of the extents and areas of each box, of their intersection and of the smallest box
 around both. `_Pair` holds those, and turns derivatives in them into the gradients of the coordinates.
+A loss is a function of a pair and a sign: with -1 it returns the value and the gradients, with 1 the same
+expressions with every subtraction an addition of sizes, which is their natural scale.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from lossparity.reference.blocks import in_blocks
 from lossparity.reference.core import Argument, Array, Gradients, Number, Real, Terms, loss
 
 _BOXES: dict[str, Argument] = {
@@ -21,17 +24,18 @@ _BOXES: dict[str, Argument] = {
 }
 _HUGE = 2.0**500  # a larger extent overflows when it is squared
 
+_Rows: TypeAlias = tuple[Array, Array, Array]
+
 
 class _Pair:
-    """The boxes of each row, row by row in flat arrays: N numbers, or (2, N) for an extent (width, height).
+    """N pairs of boxes, coordinate by coordinate: arrays of N numbers, or (2, N) for an extent (width, height).
 
     The conventions of the derivative are here: where two edges coincide each takes half of the derivative of
     max and min, and boxes that do not overlap, or only touch, pass none through their intersection.
     """
 
     def __init__(self, boxes1: Array, boxes2: Array, eps: float) -> None:
-        self.shape = _rows(boxes1, boxes2)
-        b1, b2 = (np.broadcast_to(b, (*self.shape, 4)).reshape(-1, 4).T for b in (boxes1, boxes2))
+        b1, b2 = np.ascontiguousarray(boxes1.T), np.ascontiguousarray(boxes2.T)
         self.eps: Array | float = eps
         self.unit: Array | float = 1.0
         reach = max((max(b.max(), -b.min()) for b in (b1, b2) if b.size), default=0.0)
@@ -40,13 +44,11 @@ class _Pair:
             self.eps = eps * self.unit * self.unit
             b1, b2 = b1 * self.unit, b2 * self.unit
         self.b1, self.b2 = b1, b2
-        self.extent1, self.extent2 = _extent("boxes1", b1), _extent("boxes2", b2)
+        self.extent1, self.extent2 = b1[2:] - b1[:2], b2[2:] - b2[:2]
         self.inner = np.minimum(b1[2:], b2[2:]) - np.maximum(b1[:2], b2[:2])
         self.inner *= self.inner.min(axis=0) > 0.0
         self.intersection = self.inner[0] * self.inner[1]
-        self.union = self.extent1[0] * self.extent1[1]
-        self.union += self.extent2[0] * self.extent2[1]
-        self.union -= self.intersection
+        self.union = self.extent1[0] * self.extent1[1] + self.extent2[0] * self.extent2[1] - self.intersection
         self.divisor = self.plus_eps(self.union)
         self.iou = self.intersection / self.divisor
 
@@ -68,11 +70,11 @@ class _Pair:
         half: Array = 0.5 * (moved[:2] + moved[2:])
         return half
 
-    def of_iou(self, g: Array | float, sign: float) -> tuple[Array, Array]:
-        """The derivative of -g iou in the area of the intersection, and in the area of either box."""
+    def of_iou(self, sign: float) -> tuple[Array, Array]:
+        """The derivative of -iou in the area of the intersection, and in the area of either box."""
         # iou = I / (U + eps),  U = A1 + A2 - I
         # d iou = (1 + iou) / (U + eps) dI - iou / (U + eps) (dA1 + dA2)
-        inverse = g / self.divisor
+        inverse = 1.0 / self.divisor
         return sign * inverse * (1.0 + self.iou), inverse * self.iou
 
     def gradients(
@@ -83,18 +85,19 @@ class _Pair:
         outer: Array | None = None,
         offset: Array | None = None,
         shape: tuple[Array, Array] | None = None,
-    ) -> Gradients:
-        """The gradients, from the derivatives in the areas `inner` (intersection) and `area` (either box), in the
-        extents `outer` (enclosing box) and `shape` (each box), and in the centres' `offset`.
+    ) -> tuple[Array, Array]:
+        """Each box's gradient, (N, 4).
 
-        An extent is right edge - left edge. sign = -1 says so; sign = 1, and positive derivatives, add up sizes.
+        inner, area: the derivative in the area of the intersection, and of either box. outer, shape: in the extents
+        of the enclosing box, and of each box. offset: in the centres' offset. An extent is right edge - left edge:
+        sign = -1 says so; sign = 1, with derivatives made positive, adds up sizes.
         """
         through = inner * self.inner[::-1]
         first, second = area * self.extent1[::-1], area * self.extent2[::-1]
         if shape is not None:
             first += shape[0]
             second += shape[1]
-        grad1, grad2 = np.empty_like(self.b1, order="C"), np.empty_like(self.b2, order="C")
+        grad1, grad2 = np.empty_like(self.b1), np.empty_like(self.b2)
         # The share of box 1 in an edge of the intersection, 1/2 where the edges coincide. Of the enclosing
         # box's edge it is the rest.
         left = np.heaviside(self.b1[:2] - self.b2[:2], 0.5)
@@ -113,34 +116,42 @@ class _Pair:
             if offset is not None:
                 to1 += offset
                 to2 += sign * offset
-        return {
-            name: (grad * self.unit).T.reshape(*self.shape, 4) for name, grad in (("boxes1", grad1), ("boxes2", grad2))
-        }
+        return (grad1 * self.unit).T, (grad2 * self.unit).T
 
-    def flat(self, g: Array | float) -> Array | float:
-        """A cotangent of the terms, one number per row."""
-        return g.reshape(-1) if isinstance(g, np.ndarray) else g
+
+def _terms(boxes1: Array, boxes2: Array, eps: float, rule: Callable[[_Pair, float], _Rows]) -> Terms:
+    """The terms of a loss whose rows `rule` computes."""
+    shape = _rows(boxes1, boxes2)
+    columns = [np.broadcast_to(boxes, (*shape, 4)).reshape(-1, 4) for boxes in (boxes1, boxes2)]
+    value, slope1, slope2 = in_blocks(lambda b1, b2: rule(_Pair(b1, b2, eps), -1.0), *columns)
+
+    def pullback(g: Array | float) -> Gradients:
+        g = g.reshape(-1, 1) if isinstance(g, np.ndarray) else g
+        return {"boxes1": (slope1 * g).reshape(*shape, 4), "boxes2": (slope2 * g).reshape(*shape, 4)}
+
+    def scale(g: Array | float) -> tuple[Array | float, Gradients]:
+        size, size1, size2 = in_blocks(lambda b1, b2: rule(_Pair(b1, b2, eps), 1.0), *columns)
+        beyond = (size - np.abs(value)).reshape(shape) * g
+        g = g.reshape(-1, 1) if isinstance(g, np.ndarray) else g
+        return beyond, {"boxes1": (size1 * g).reshape(*shape, 4), "boxes2": (size2 * g).reshape(*shape, 4)}
+
+    return Terms(value.reshape(shape), pullback, scale)
 
 
 def _rows(boxes1: Array, boxes2: Array) -> tuple[int, ...]:
     for name, boxes in (("boxes1", boxes1), ("boxes2", boxes2)):
         if boxes.ndim == 0 or boxes.shape[-1] != 4:
             raise ValueError(f"{name} must hold x1, y1, x2, y2 along its last axis; its shape is {boxes.shape}")
+        inverted = boxes[..., 2:] < boxes[..., :2]
+        if inverted.any():
+            box = boxes[inverted.any(axis=-1)][0]
+            raise ValueError(f"{name} must have x1 <= x2 and y1 <= y2; it holds {box.tolist()}")
     try:
         return np.broadcast_shapes(boxes1.shape[:-1], boxes2.shape[:-1])
     except ValueError:
         raise ValueError(
             f"boxes1 and boxes2 are compared row by row; their shapes are {boxes1.shape} and {boxes2.shape}"
         ) from None
-
-
-def _extent(name: str, boxes: Array) -> Array:
-    extent: Array = boxes[2:] - boxes[:2]
-    inverted = extent < 0.0
-    if inverted.any():
-        row = int(np.flatnonzero(inverted.any(axis=0))[0])
-        raise ValueError(f"{name} must have x1 <= x2 and y1 <= y2; row {row} is {boxes[:, row].tolist()}")
-    return extent
 
 
 @loss(_BOXES)
@@ -155,13 +166,11 @@ def iou_loss(boxes1: Any, boxes2: Any, reduction: str = "none", eps: float = 1e-
     """
     # l = 1 - I / (U + eps);  I, U: areas of intersection and union, U = A1 + A2 - I
     # dl = -(1 + iou) / (U + eps) dI + iou / (U + eps) (dA1 + dA2)
-    pair = _Pair(boxes1, boxes2, eps)
 
-    def gradients(g: Array | float, sign: float) -> Gradients:
-        return pair.gradients(sign, *pair.of_iou(pair.flat(g), sign))
+    def rows(pair: _Pair, sign: float) -> _Rows:
+        return 1.0 + sign * pair.iou, *pair.gradients(sign, *pair.of_iou(sign))
 
-    value = 1.0 - pair.iou
-    return Terms(value.reshape(pair.shape), lambda g: gradients(g, -1.0), scale=lambda g: (g, gradients(g, 1.0)))
+    return _terms(boxes1, boxes2, eps, rows)
 
 
 @loss(_BOXES)
@@ -173,41 +182,31 @@ def generalized_box_iou_loss(boxes1: Any, boxes2: Any, reduction: str = "none", 
     """
     # l = 1 - I / (U + eps) + (C - U) / (C + eps);  C: area of the enclosing box
     # dl = (dl of iou_loss) - (dA1 + dA2 - dI) / (C + eps) + (U + eps) / (C + eps)^2 dC
-    pair = _Pair(boxes1, boxes2, eps)
-    outer = pair.outer()
-    area = outer[0] * outer[1]
-    divisor = pair.plus_eps(area)
-    empty = (area - pair.union) / divisor
 
-    def gradients(g: Array | float, sign: float) -> Gradients:
-        g = pair.flat(g)
-        inner, own = pair.of_iou(g, sign)
-        of_union = g / divisor
-        inner += of_union
-        own += sign * of_union
-        # In C the derivative is 1 / (C + eps) - (C - U) / (C + eps)^2; written as one fraction nothing cancels.
-        of_union *= (pair.union + pair.eps) / divisor if sign < 0 else 1.0 + empty
-        return pair.gradients(sign, inner, own, of_union * outer[::-1])
+    def rows(pair: _Pair, sign: float) -> _Rows:
+        outer = pair.outer()
+        area = outer[0] * outer[1]
+        divisor = pair.plus_eps(area)
+        inner, own = pair.of_iou(sign)
+        inner += 1.0 / divisor
+        own += sign / divisor
+        of_outer = (pair.union + pair.eps) / divisor / divisor * outer[::-1]
+        value = 1.0 + sign * pair.iou + (area + sign * pair.union) / divisor
+        return value, *pair.gradients(sign, inner, own, of_outer)
 
-    value = 1.0 - pair.iou + empty
-    return Terms(value.reshape(pair.shape), lambda g: gradients(g, -1.0), scale=lambda g: (3.0 * g, gradients(g, 1.0)))
+    return _terms(boxes1, boxes2, eps, rows)
 
 
-def _distance(pair: _Pair) -> tuple[Array, Callable[[Array | float, float], tuple[Array, Array]]]:
-    """DIoU's penalty of each row, and its derivatives in the enclosing box's extent and in the centres' offset."""
+def _distance(pair: _Pair, sign: float) -> tuple[Array, Array, Array]:
+    """DIoU's penalty, and its derivatives in the enclosing box's extent and in the centres' offset."""
     # rho^2 / c^2;  rho: distance of the centres, c^2 = cw^2 + ch^2 + eps: the enclosing box's diagonal
     # d = (2 rho drho - 2 (rho^2 / c^2) (cw dcw + ch dch)) / c^2, where each coordinate moves its centre by half
     outer, offset = pair.outer(), pair.offset()
-    diagonal = pair.plus_eps(outer[0] * outer[0] + outer[1] * outer[1])
-    penalty = (offset[0] * offset[0] + offset[1] * offset[1]) / diagonal
-
-    def slopes(g: Array | float, sign: float) -> tuple[Array, Array]:
-        inverse = g / diagonal
-        moved = inverse * (offset if sign < 0 else np.abs(offset))
-        inverse *= 2.0 * sign * penalty
-        return inverse * outer, moved
-
-    return penalty, slopes
+    inverse = 1.0 / pair.plus_eps(outer[0] * outer[0] + outer[1] * outer[1])
+    penalty = (offset[0] * offset[0] + offset[1] * offset[1]) * inverse
+    if sign > 0.0:
+        offset = np.abs(offset)
+    return penalty, 2.0 * sign * penalty * inverse * outer, inverse * offset
 
 
 @loss(_BOXES)
@@ -219,15 +218,13 @@ def distance_box_iou_loss(boxes1: Any, boxes2: Any, reduction: str = "none", eps
     """
     # l = 1 - I / (U + eps) + rho^2 / (c^2 + eps);  rho: distance of the centres, c: the enclosing box's diagonal
     # dl = (dl of iou_loss) + (2 rho drho - 2 rho^2 / (c^2 + eps) c dc) / (c^2 + eps)
-    pair = _Pair(boxes1, boxes2, eps)
-    penalty, slopes = _distance(pair)
 
-    def gradients(g: Array | float, sign: float) -> Gradients:
-        g = pair.flat(g)
-        return pair.gradients(sign, *pair.of_iou(g, sign), *slopes(g, sign))
+    def rows(pair: _Pair, sign: float) -> _Rows:
+        penalty, of_outer, of_offset = _distance(pair, sign)
+        value = 1.0 + sign * pair.iou + penalty
+        return value, *pair.gradients(sign, *pair.of_iou(sign), of_outer, of_offset)
 
-    value = 1.0 - pair.iou + penalty
-    return Terms(value.reshape(pair.shape), lambda g: gradients(g, -1.0), scale=lambda g: (g, gradients(g, 1.0)))
+    return _terms(boxes1, boxes2, eps, rows)
 
 
 @loss({**_BOXES, "distance_eps": Number(minimum=0.0, optional=True)})
@@ -243,32 +240,27 @@ def complete_box_iou_loss(
     """
     # l = (DIoU loss) + alpha v;  v = 4 / pi^2 t^2,  t = atan(w2 / h2) - atan(w1 / h1),  alpha = v / (1 - iou + v + eps)
     # dl = (dl of the DIoU loss) + alpha 8 / pi^2 t dt;  dt = (w1 dh1 - h1 dw1) / (w1^2 + h1^2) - (the same of box 2)
-    pair = _Pair(boxes1, boxes2, eps if distance_eps is None else distance_eps)
-    penalty, slopes = _distance(pair)
-    a1, turn1 = _aspect(pair.extent1)
-    a2, turn2 = _aspect(pair.extent2)
-    angle = np.arctan2(a2[0] * a1[1] - a1[0] * a2[1], a1[0] * a2[0] + a1[1] * a2[1])  # t, with nothing cancelled
-    v = 4.0 / math.pi**2 * angle * angle
-    divisor = np.maximum(1.0 - pair.iou, 0.0) + v + eps
-    divisor += divisor == 0.0
-    alpha = v / divisor
 
-    def gradients(g: Array | float, sign: float) -> Gradients:
-        g = pair.flat(g)
-        of_angle = angle if sign < 0 else np.abs(angle) * (1.0 + 1.0 / divisor) + 3.0 * math.pi
-        of_angle = g * (8.0 / math.pi**2) * alpha * of_angle
-        signs = np.array([[sign], [1.0]])
-        shape = of_angle * signs * turn1, of_angle * (sign * signs) * turn2
-        outer, moved = slopes(g, sign)
-        return pair.gradients(sign, *pair.of_iou(g, sign), outer, moved, shape)
+    def rows(pair: _Pair, sign: float) -> _Rows:
+        penalty, of_outer, of_offset = _distance(pair, sign)
+        (w1, h1), turn1 = _aspect(pair.extent1)
+        (w2, h2), turn2 = _aspect(pair.extent2)
+        t = np.arctan2(w2 * h1 - w1 * h2, w1 * w2 + h1 * h2)  # the angle between the diagonals
+        v = 4.0 / math.pi**2 * t * t
+        divisor = np.maximum(1.0 - pair.iou, 0.0) + v + eps
+        divisor += divisor == 0.0
+        alpha = v / divisor
+        value = 1.0 + sign * pair.iou + penalty + alpha * v
+        if sign > 0.0:  # t is a difference of two angles of up to pi / 2
+            value += 8.0 / math.pi * alpha * np.abs(t)
+            t = np.abs(t) * (1.0 + 1.0 / divisor) + 3.0 * math.pi
+        turn1 *= 8.0 / math.pi**2 * alpha * t
+        turn2 *= 8.0 / math.pi**2 * alpha * t
+        turn1[0] *= sign
+        turn2[1] *= sign
+        return value, *pair.gradients(sign, *pair.of_iou(sign), of_outer, of_offset, (turn1, turn2))
 
-    value = 1.0 - pair.iou + penalty + alpha * v
-    turned = 1.0 + 8.0 / math.pi * alpha * np.abs(angle)
-    return Terms(
-        value.reshape(pair.shape),
-        lambda g: gradients(g, -1.0),
-        scale=lambda g: (g * turned.reshape(pair.shape), gradients(g, 1.0)),
-    )
+    return _terms(boxes1, boxes2, eps if distance_eps is None else distance_eps, rows)
 
 
 def _aspect(extent: Array) -> tuple[Array, Array]:

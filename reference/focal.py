@@ -5,17 +5,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from lossparity.reference.activations import from_rows, shifted_exponentials, to_rows
+from lossparity.reference.blocks import in_blocks
 from lossparity.reference.core import Array, Either, Flag, Gradients, Integer, Number, Real, Terms, loss
 
 _UNIT = Real(differentiable=True, minimum=0.0, maximum=1.0)
 _CLIP = Real(minimum=0.0, maximum=1.0)
-_REAL_SHARE = Real(minimum=0.0)
+_SHARE = Real(minimum=0.0)
+# A value, and its derivatives in the input and in the target.
+_Rows: TypeAlias = tuple[Array, Array, Array]
 _TINY = 1e-305  # below it a float64 loses digits, and then everything
 
 
@@ -76,10 +79,15 @@ class _Binary:
         return sign, rest_x, -self.x, rest_y
 
 
-def _of_probabilities(p: Array, y: Array, clip: Array) -> _Parts:
+def _of_logits(x: Array, y: Array) -> _Parts:
+    """Binary cross entropy of logits, and 1 - p_t."""
+    b = _Binary(x, y)
+    return _Parts(b.ce, b.rest(), b.slopes, b.size)
+
+
+def _of_probabilities(p: Array, y: Array, low: float, high: float) -> _Parts:
     """The same of probabilities. The cross entropy's, and only those, are clipped; no gradient beyond the clip."""
     # ce = -y log c - (1 - y) log(1 - c),  c = clip(p);  1 - p_t = y (1 - p) + (1 - y) p;  0 log 0 = 0
-    low, high = _bounds(clip)
     clipped = np.clip(p, low, high)
     no = 1.0 - y
     log_p, log_q = np.log(clipped), np.log1p(-clipped)
@@ -106,56 +114,72 @@ def _product(a: Array, b: Array) -> Array:
     return np.where(a == 0.0, 0.0, a * b)
 
 
-def _modulated(
-    parts: _Parts,
-    gamma: float,
-    names: tuple[str, str],
-    balance: Array | float = 1.0,
-    balance_y: float = 0.0,
-    weight: Array | float = 1.0,
-    slope_y: float = 1.0,
-) -> Terms:
-    """Terms of weight balance rest^gamma ce; balance_y: d balance / dy; slope_y: dy / d target."""
-    # d = weight rest^gamma (dbalance ce + balance (dce + gamma ce drest / rest)), the last taken as 0 at rest = 0
-    # Natural scale: ce, rest and their derivatives are sums and differences of numbers of about 1.
-    ce, rest, slopes, size = parts
+def _base(parts: _Parts, gamma: float) -> tuple[Array, Array]:
+    """rest^gamma, and gamma ce / rest, which is taken as 0 at rest = 0."""
+    ce, rest, _, size = parts
     power, relative = rest**gamma, ce / rest
     small = rest < _TINY
     if small.any():
         saturated = small & (size > 700.0)
         power = np.where(saturated, np.exp(-gamma * size), power)
         relative = np.where(saturated, 1.0, np.where(rest == 0.0, 0.0, relative))
-    value = power * ce
-    value *= balance
-    value *= weight
+    relative *= gamma
+    return power, relative
+
+
+def _modulated(parts: _Parts, gamma: float, balance: Array | float = 1.0, balance_y: float = 0.0) -> _Rows:
+    """balance rest^gamma ce and its derivatives in x and in y; balance_y: d balance / dy."""
+    # d = rest^gamma (dbalance ce + balance (dce + gamma ce / rest drest))
+    power, steep = _base(parts, gamma)
+    ce_x, rest_x, ce_y, rest_y = parts.slopes()
+    for rest_, ce_ in ((rest_x, ce_x), (rest_y, ce_y)):
+        rest_ *= steep
+        rest_ += ce_
+        rest_ *= balance
+    if balance_y:
+        rest_y += balance_y * parts.ce
+    rest_x *= power
+    rest_y *= power
+    power *= parts.ce
+    power *= balance
+    return power, rest_x, rest_y
+
+
+def _modulated_sizes(parts: _Parts, gamma: float, balance: Array | float = 1.0, balance_y: float = 0.0) -> _Rows:
+    """The natural scale of `_modulated`: ce, rest and their derivatives are sums and differences of about 1."""
+    power, steep = _base(parts, gamma)
+    rest = np.maximum(parts.rest, _TINY)
+    ce_x, rest_x, ce_y, rest_y = parts.slopes()
+    of_value = power * (steep + 1.0)
+    size_x, size_y = (
+        balance * (of_value + power * (gamma * np.abs(ce_) + np.abs(rest_) * (gamma + steep * abs(gamma - 1.0))) / rest)
+        for ce_, rest_ in ((ce_x, rest_x), (ce_y, rest_y))
+    )
+    return balance * of_value, size_x, size_y + abs(balance_y) * of_value
+
+
+def _terms(
+    names: tuple[str, str],
+    columns: Sequence[Array],
+    rule: Callable[..., _Rows],
+    sizes: Callable[..., _Rows],
+    weight: Array | None = None,
+) -> Terms:
+    """Terms of an elementwise loss: `rule` returns the value and its derivatives, `sizes` their natural scale."""
+    shape = columns[0].shape
+    flat = [column.reshape(-1) for column in columns]
+    value, slope_x, slope_y = (part.reshape(shape) for part in in_blocks(rule, *flat))
+    if weight is not None:
+        value *= weight
 
     def pullback(g: Array | float) -> Gradients:
-        steep = gamma * relative
-        common = power * (weight * g)
-        ce_x, rest_x, ce_y, rest_y = slopes()
-        rest_x *= steep
-        rest_x += ce_x
-        rest_x *= balance
-        rest_x *= common
-        rest_y *= steep
-        rest_y += ce_y
-        rest_y *= balance
-        if balance_y:
-            rest_y += balance_y * ce
-        rest_y *= common * slope_y
-        return {names[0]: rest_x, names[1]: rest_y}
+        g = g if weight is None else g * weight
+        return {names[0]: slope_x * g, names[1]: slope_y * g}
 
     def scale(g: Array | float) -> tuple[Array | float, Gradients]:
-        steep = gamma * relative
-        safe = np.maximum(rest, _TINY)
-        common = power * (np.abs(weight) * g)
-        ce_x, rest_x, ce_y, rest_y = slopes()
-        size_x, size_y = (
-            balance * (steep + 1.0 + (gamma * np.abs(ce_) + np.abs(rest_) * (gamma + steep * abs(gamma - 1.0))) / safe)
-            for ce_, rest_ in ((ce_x, rest_x), (ce_y, rest_y))
-        )
-        size_y += abs(balance_y) * (steep + 1.0)
-        return common * balance * (steep + 1.0), {names[0]: common * size_x, names[1]: common * slope_y * size_y}
+        g = g if weight is None else g * weight
+        of_value, of_x, of_y = (part.reshape(shape) * g for part in in_blocks(sizes, *flat))
+        return of_value, {names[0]: of_x, names[1]: of_y}
 
     return Terms(value, pullback, scale)
 
@@ -198,24 +222,33 @@ def sigmoid_focal_loss(
     # l = w a_t (1 - p_t)^gamma ce,  p = sigmoid(x),  ce = -y log p - (1 - y) log(1 - p)
     # p_t = y p + (1 - y) (1 - p),  a_t = y alpha + (1 - y) (1 - alpha)
     # dl = w (1 - p_t)^gamma (da_t ce + a_t dce + a_t gamma ce d(1 - p_t) / (1 - p_t))
-    y = targets
-    if label_smoothing:
-        y = y * (1.0 - label_smoothing) + 0.5 * label_smoothing
-    if from_logits:
-        if clip.any():
-            raise ValueError(f"clip is of probabilities, so it goes with from_logits=False; it is {clip.tolist()}")
-        binary = _Binary(inputs, y)
-        parts = _Parts(binary.ce, binary.rest(), binary.slopes, binary.size)
-    else:
-        parts = _of_probabilities(np.asarray(_UNIT("inputs", inputs)), y, clip)
-    names = ("inputs", "targets")
-    weight = 1.0 if weight is None else _per_element(weight, inputs.shape)
-    if alpha < 0.0:
-        return _modulated(parts, gamma, names, weight=weight, slope_y=1.0 - label_smoothing)
-    balance = 1.0 - y
-    balance *= 1.0 - alpha
-    balance += alpha * y
-    return _modulated(parts, gamma, names, balance, 2.0 * alpha - 1.0, weight, 1.0 - label_smoothing)
+    if from_logits and clip.any():
+        raise ValueError(f"clip is of probabilities, so it goes with from_logits=False; it is {clip.tolist()}")
+    if not from_logits:
+        _UNIT("inputs", inputs)
+    bounds = _bounds(clip)
+    kept = 1.0 - label_smoothing
+
+    def parts(x: Array, y: Array) -> tuple[_Parts, float, Array | float, float]:
+        y = kept * y + 0.5 * label_smoothing if label_smoothing else y
+        of_x = _of_logits(x, y) if from_logits else _of_probabilities(x, y, *bounds)
+        if alpha < 0.0:
+            return of_x, gamma, 1.0, 0.0
+        balance = 1.0 - y
+        balance *= 1.0 - alpha
+        balance += alpha * y
+        return of_x, gamma, balance, 2.0 * alpha - 1.0
+
+    def in_target(value: Array, of_x: Array, of_y: Array) -> _Rows:
+        return value, of_x, of_y * kept if label_smoothing else of_y
+
+    return _terms(
+        ("inputs", "targets"),
+        (inputs, targets),
+        lambda x, y: in_target(*_modulated(*parts(x, y))),
+        lambda x, y: in_target(*_modulated_sizes(*parts(x, y))),
+        None if weight is None else _per_element(weight, inputs.shape),
+    )
 
 
 def _per_element(weight: Array, shape: tuple[int, ...]) -> Array:
@@ -243,16 +276,25 @@ def quality_focal_loss(input: Any, target: Any, beta: float = 2.0, reduction: st
     """
     # l = |y - p|^beta ce,  p = sigmoid(x),  ce = -y log p - (1 - y) log(1 - p)
     # dl/dx = |y - p|^beta (p - y + beta ce p (1 - p) / (p - y)),  dl/dy = |y - p|^beta (-x - beta ce / (p - y))
-    b = _Binary(input, target)
-    error = b.error()
 
-    def slopes() -> tuple[Array, Array, Array, Array]:
-        sign = np.sign(error)
-        if not sign.all():  # at the kink, or p - y has underflowed for a target that agrees
-            sign = np.where((error == 0.0) & (b.size > 700.0), -np.sign(input), sign)
-        return error, sign * (b.e * b.inverse * b.inverse), -input, -sign
+    def parts(x: Array, y: Array) -> tuple[_Parts, float]:
+        b = _Binary(x, y)
+        error = b.error()
 
-    return _modulated(_Parts(b.ce, np.abs(error), slopes, b.size), beta, ("input", "target"))
+        def slopes() -> tuple[Array, Array, Array, Array]:
+            sign = np.sign(error)
+            if not sign.all():  # at the kink, or p - y has underflowed for a target that agrees
+                sign = np.where((error == 0.0) & (b.size > 700.0), -np.sign(x), sign)
+            return error, sign * (b.e * b.inverse * b.inverse), -x, -sign
+
+        return _Parts(b.ce, np.abs(error), slopes, b.size), beta
+
+    return _terms(
+        ("input", "target"),
+        (input, target),
+        lambda x, y: _modulated(*parts(x, y)),
+        lambda x, y: _modulated_sizes(*parts(x, y)),
+    )
 
 
 @loss(
@@ -279,29 +321,29 @@ def varifocal_loss(
     """
     # l = w ce,  w = y label + alpha p^gamma (1 - label),  p = sigmoid(x),  ce = -y log p - (1 - y) log(1 - p)
     # dl/dx = w (p - y) + gamma alpha p^gamma (1 - p) (1 - label) ce,  dl/dy = label ce - w x
-    b = _Binary(input, target)
-    positive = (target > 0.0).astype(np.float64) if label is None else label
-    p, q = b.probabilities()
-    power = p**gamma
-    if (p < _TINY).any():
-        power = np.where(input < -700.0, np.exp(gamma * input), power)
-    negative = alpha * power * (1.0 - positive)
-    weight = target * positive + negative
 
-    def pullback(g: Array | float) -> Gradients:
-        of_input = weight * b.error()
-        of_input += gamma * negative * q * b.ce
-        of_target = positive * b.ce
-        of_target -= weight * input
-        return {"input": of_input * g, "target": of_target * g}
+    def rows(x: Array, y: Array, *label: Array) -> tuple[_Binary, Array, Array, Array]:
+        b = _Binary(x, y)
+        positive = label[0] if label else (y > 0.0).astype(np.float64)
+        p, q = b.probabilities()
+        power = p**gamma
+        if (p < _TINY).any():
+            power = np.where(x < -700.0, np.exp(gamma * x), power)
+        power *= alpha
+        power *= 1.0 - positive
+        return b, positive, power, gamma * power * q
 
-    def scale(g: Array | float) -> tuple[Array | float, Gradients]:
-        return weight * g, {
-            "input": (weight + gamma * negative * (q + b.ce)) * g,
-            "target": (positive * (1.0 + b.ce) + weight * np.abs(input)) * g,
-        }
+    def rule(x: Array, y: Array, *label: Array) -> _Rows:
+        b, positive, power, power_x = rows(x, y, *label)
+        weight = y * positive + power
+        return weight * b.ce, weight * b.error() + power_x * b.ce, positive * b.ce - weight * x
 
-    return Terms(weight * b.ce, pullback, scale)
+    def sizes(x: Array, y: Array, *label: Array) -> _Rows:
+        b, positive, power, power_x = rows(x, y, *label)
+        weight = y * positive + power
+        return weight, weight + power_x + gamma * power * b.ce, positive * (1.0 + b.ce) + weight * np.abs(x)
+
+    return _terms(("input", "target"), (input, target) if label is None else (input, target, label), rule, sizes)
 
 
 @loss(
@@ -347,60 +389,94 @@ def softmax_focal_loss(
         raise ValueError(f"axis must be one of input's axes, with a class at least; it is {axis}, input {input.shape}")
     axis %= input.ndim
     x = to_rows(input, axis)
-    shape = input.shape[:axis] + input.shape[axis + 1 :]
+    if not from_logits:
+        _SHARE("input", x)
+    shape, classes = input.shape[:axis] + input.shape[axis + 1 :], x.shape[1]
     soft = target.shape == input.shape
-    y = to_rows(np.asarray(_UNIT("target", target)), axis) if soft else _one_hot(target, shape, x.shape[1])
-    if label_smoothing:
-        y = y * (1.0 - label_smoothing) + label_smoothing / x.shape[1]
-    p, rest, log_p, total = _of_classes(x) if from_logits else _of_shares(x)
+    y = to_rows(np.asarray(_UNIT("target", target)), axis) if soft else _labels(target, shape, classes)
+    alpha = _alphas(alpha, classes)
     low, high = _bounds(clip)
-    clipped = np.clip(p, low, high)
-    inside = p == clipped
-    if not inside.all():
-        log_p = np.log(clipped)
-    q = np.where(inside, rest, 1.0 - clipped)
-    factor = q**gamma * _alphas(alpha, x.shape[1])
-    weight = y * factor
-    tame = np.maximum(log_p, -np.finfo(np.float64).max)  # 0 log 0 = 0
-    value = -np.where(weight == 0.0, weight * tame, weight * log_p).sum(axis=1)
-    steep = gamma * p * tame / (q + (q == 0.0))
+    kept = 1.0 - label_smoothing
 
-    def slopes() -> Array:
-        h: Array = weight * (steep - 1.0) * inside
-        return h
+    def rows(x: Array, y: Array) -> _Classes:
+        y = y if soft else (y[:, None] == np.arange(classes)).astype(np.float64)
+        y = kept * y + label_smoothing / classes if label_smoothing else y
+        return _Classes(x, y, alpha, gamma, low, high, from_logits)
 
-    def pullback(g: Array | float) -> Gradients:
+    def rule(x: Array, y: Array) -> tuple[Array, ...]:
+        c = rows(x, y)
+        return (c.value(), c.of_input(), c.factor * c.log_p * -kept) if soft else (c.value(), c.of_input())
+
+    def sizes(x: Array, y: Array) -> tuple[Array, ...]:
+        of_value, of_input, of_target = rows(x, y).sizes()
+        return (of_value, of_input, of_target * kept) if soft else (of_value, of_input)
+
+    value, *slopes = in_blocks(rule, x, y)
+
+    def scaled(parts: Sequence[Array], g: Array | float) -> Gradients:
         g = g.reshape(-1, 1) if isinstance(g, np.ndarray) else g
-        h = slopes() * g
-        sums = h.sum(axis=1, keepdims=True)
-        of_input = h * rest - p * (sums - h) if from_logits else (np.where(h == 0.0, 0.0, h / p) - sums) / total
-        gradients = {"input": from_rows(of_input, input.shape, axis)}
-        if soft:
-            gradients["target"] = from_rows(factor * log_p * ((label_smoothing - 1.0) * g), input.shape, axis)
-        return gradients
+        return {
+            name: from_rows(part * g, input.shape, axis) for name, part in zip(("input", "target"), parts, strict=False)
+        }
 
     def scale(g: Array | float) -> tuple[Array | float, Gradients]:
-        g = g.reshape(-1, 1) if isinstance(g, np.ndarray) else g
-        near = q + (q == 0.0)
-        h = np.abs(slopes()) * g
-        of_h = weight * inside * g * (gamma * (p + np.abs(tame)) + np.abs(steep) * abs(gamma - 1.0) + gamma) / near
-        of_value = factor * (gamma * np.abs(tame) / near + 1.0)
-        size = h + p * h.sum(axis=1, keepdims=True)
-        size += of_h * rest + p * (of_h.sum(axis=1, keepdims=True) - of_h)
-        if not from_logits:
-            size /= np.where(p == 0.0, 1.0, p) * total
-        gradients = {"input": from_rows(size, input.shape, axis)}
-        if soft:
-            gradients["target"] = from_rows(of_value * (1.0 - label_smoothing) * g, input.shape, axis)
-        return (y * of_value * g).sum(axis=1).reshape(shape), gradients
+        of_value, *of_gradients = in_blocks(sizes, x, y)
+        return of_value.reshape(shape) * g, scaled(of_gradients, g)
 
-    return Terms(value.reshape(shape), pullback, scale)
+    return Terms(value.reshape(shape), lambda g: scaled(slopes, g), scale)
+
+
+class _Classes:
+    """Rows of the focal loss over classes: y alpha (1 - p)^gamma log p, negated and summed."""
+
+    def __init__(
+        self, x: Array, y: Array, alpha: Array | float, gamma: float, low: float, high: float, from_logits: bool
+    ) -> None:
+        self.y, self.gamma, self.from_logits = y, gamma, from_logits
+        self.total: Array | float
+        self.p, self.rest, self.log_p, self.total = _of_classes(x) if from_logits else _of_shares(x)
+        q = self.rest
+        self.inside: Array | float = 1.0
+        if low > 0.0 or high < 1.0:
+            clipped = np.clip(self.p, low, high)
+            self.inside = (self.p == clipped) | np.isnan(clipped)
+            q, self.log_p = np.where(self.inside, q, 1.0 - clipped), np.where(self.inside, self.log_p, np.log(clipped))
+        self.near = q + (q == 0.0)  # to divide by
+        self.factor = q**gamma * alpha
+        self.weight = y * self.factor
+        self.tame = np.maximum(self.log_p, -np.finfo(np.float64).max)  # 0 log 0 = 0
+        self.steep = gamma * self.p * self.tame / self.near
+        self.h = self.weight * (self.steep - 1.0) * self.inside
+
+    def value(self) -> Array:
+        value: Array = -np.where(self.weight == 0.0, self.weight * self.tame, self.weight * self.log_p).sum(axis=1)
+        return value
+
+    def of_input(self) -> Array:
+        h, sums = self.h, self.h.sum(axis=1, keepdims=True)
+        of_input: Array
+        if self.from_logits:
+            of_input = h * self.rest - self.p * (sums - h)
+        else:
+            of_input = (np.where(h == 0.0, 0.0, h / self.p) - sums) / self.total
+        return of_input
+
+    def sizes(self) -> tuple[Array, Array, Array]:
+        """The natural scale of the value and of the gradients: 1 - p, log p and the sums over classes."""
+        of_term = self.factor * (self.gamma * np.abs(self.tame) / self.near + 1.0)
+        h, g, p = np.abs(self.h), self.gamma, self.p
+        of_h = self.weight * (g * (p + np.abs(self.tame)) + np.abs(self.steep) * abs(g - 1.0) + g) / self.near
+        of_h *= self.inside
+        of_input = h + of_h * self.rest + p * (h + of_h).sum(axis=1, keepdims=True) - p * of_h
+        if not self.from_logits:
+            of_input /= np.where(p == 0.0, 1.0, p) * self.total
+        return (self.y * of_term).sum(axis=1), of_input, of_term
 
 
 def _of_classes(x: Array) -> tuple[Array, Array, Array, float]:
     """Softmax of each row: p, 1 - p, log p, and 1."""
     log_p, p, top, others = shifted_exponentials(x)
-    total = 1.0 + others
+    total: Array = 1.0 + others
     log_p -= np.log1p(others)[:, None]
     p.reshape(-1)[top] = 1.0
     p /= total[:, None]
@@ -411,13 +487,12 @@ def _of_classes(x: Array) -> tuple[Array, Array, Array, float]:
 
 def _of_shares(x: Array) -> tuple[Array, Array, Array, Array]:
     """Probabilities divided by their sum: p, 1 - p, log p, and the sum."""
-    _REAL_SHARE("input", x)
-    total = x.sum(axis=1, keepdims=True)
-    p = x / total
+    total: Array = x.sum(axis=1, keepdims=True)
+    p: Array = x / total
     return p, 1.0 - p, np.log(p), total
 
 
-def _one_hot(target: Array, shape: tuple[int, ...], classes: int) -> Array:
+def _labels(target: Array, shape: tuple[int, ...], classes: int) -> Array:
     if target.dtype != np.int64 and target.size:
         raise TypeError(f"target must hold integer labels, or probabilities in input's shape; it is {target.dtype}")
     if target.shape != shape:
@@ -425,13 +500,11 @@ def _one_hot(target: Array, shape: tuple[int, ...], classes: int) -> Array:
             f"target must hold one label for each row of input, in shape {shape}, or probabilities in input's shape;"
             f" its shape is {target.shape}"
         )
-    labels = target.reshape(-1).astype(np.int64)
+    labels = target.reshape(-1)
     wrong = labels[(labels < 0) | (labels >= classes)]
     if wrong.size:
         raise ValueError(f"target must hold labels in [0, {classes}); it holds {wrong[0]}")
-    y = np.zeros((labels.size, classes))
-    y[np.arange(labels.size), labels] = 1.0
-    return y
+    return labels
 
 
 def _alphas(alpha: Array | None, classes: int) -> Array | float:

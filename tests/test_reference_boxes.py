@@ -205,7 +205,7 @@ def test_nan_stays_in_its_row(name):
         (np.zeros((3, 4)), np.zeros((3, 1)), {}, ValueError, "boxes2 must hold x1, y1, x2, y2"),
         (np.zeros((3, 4)), 1.0, {}, ValueError, "boxes2 must hold x1, y1, x2, y2"),
         (np.zeros((3, 4)), np.zeros((2, 4)), {}, ValueError, "compared row by row"),
-        (np.zeros((2, 4)), [[0, 0, 1, 1], [0, 5, 1, 1]], {}, ValueError, r"boxes2 must have x1 <= x2 .* row 1 is"),
+        (np.zeros((2, 4)), [[0, 0, 1, 1], [0, 5, 1, 1]], {}, ValueError, r"boxes2 must have x1 <= x2 .* it holds"),
         (np.zeros((2, 4)), np.zeros((2, 4)), {"eps": -1.0}, ValueError, "eps must lie in"),
         (np.zeros((2, 4)), np.zeros((2, 4)) * 1j, {}, TypeError, "boxes2 must be an array of real numbers"),
         (np.zeros((2, 4)), np.zeros((2, 4)), {"reduction": "median"}, ValueError, "reduction must be one of"),
