@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,15 @@ import keras
 import tensorflow as tf
 
 from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue, Unsupported, implementations
-from lossparity.adapters.tensorflow import MASKED_NAN, ONEDNN_NAN, UNIT_TARGETS, classes_last, devices, evaluate
+from lossparity.adapters.tensorflow import (
+    MASKED_NAN,
+    ONEDNN_NAN,
+    UNIT_TARGETS,
+    classes_last,
+    devices,
+    evaluate,
+    zero_at_nan,
+)
 
 __all__ = ["IMPLEMENTATIONS", "MODES", "devices"]
 
@@ -66,6 +75,11 @@ def setup(input: Any, reduction: str) -> dict[str, Any]:
     return {"reduction": reduction, "dtype": input.dtype.name} if HAS_DTYPE else {"reduction": reduction}
 
 
+def per_sample(weight: Any) -> Any:
+    """The weights of samples: one of length 1 along the last axis, which Keras averages away, goes without it."""
+    return weight if weight is None or weight.ndim < 2 or weight.shape[-1] != 1 else weight[..., 0]
+
+
 # --- Activations
 
 
@@ -97,111 +111,183 @@ def _input(call: Call) -> Any:
 
 def _weighs_elements(call: Call) -> bool:
     weight, rank = _weight(call), _input(call).ndim
-    return weight is not None and (rank < 2 or (weight.ndim == rank and weight.shape[-1] != 1))
+    return weight is not None and (rank < 2 or per_sample(weight).ndim == rank)
 
 
-def _per_sample(call: Call) -> dict[str, Any]:
-    """The weights in the shape of the samples: Keras drops a last axis of length 1."""
+def _fold(call: Call) -> dict[str, Any]:
+    """The weights of the samples that are left when the last axis is folded."""
     weight = _weight(call)
-    return {} if weight is None else {"sample_weight": weight[..., 0] if weight.ndim == _input(call).ndim else weight}
+    return {} if weight is None else {"sample_weight": per_sample(weight)}
 
 
 AVERAGE = Dialect(
     "last-axis",
     "The last axis is averaged before weights and reduction.",
-    _DOCS + "regression_losses/",
-    parameters=lambda call: {"average_last_axis": True, **_per_sample(call)},
+    _DOCS,
+    parameters=lambda call: {"average_last_axis": True, **_fold(call)},
     when=lambda call: call.arguments["reduction"] in ("none", "sum"),
+)
+ALIGN = Dialect(
+    "aligned-ranks",
+    "A vector against a column is made a column too: the two do not broadcast against each other.",
+    _SOURCE + "losses/loss.py#L96",
+    parameters=lambda call: {"input": call.arguments["input"][:, np.newaxis], "average_last_axis": True},
+    when=lambda call: call.arguments["input"].ndim == 1 and call.arguments["target"].ndim == 2,
 )
 NO_ELEMENTS = Dialect(
     "no-elements",
-    "The mean of no elements, or with all weights 0, is 0.",
-    _SOURCE + "losses/loss.py#L131",
+    "The mean with all weights 0 is 0.",
+    _SOURCE + "losses/loss.py#L136",
     parameters={"zero_division": 0.0},
-    when=lambda call: not _input(call).size or (_weight(call) is not None and not np.any(_weight(call))),
+    when=lambda call: _weight(call) is not None and not np.any(_weight(call)),
 )
-EMPTY_SUM = KnownIssue(
+EMPTY = KnownIssue(
     "empty-not-reduced",
     "No samples, which have losses of shape (0,), are returned as they are instead of being reduced.",
-    _SOURCE + "losses/loss.py#L122",
+    _SOURCE + "losses/loss.py#L120",
     versions=">=3.0",
     symptom="any",
     aspects=("shape", "value"),
     when=lambda call: not _input(call).size and call.arguments["reduction"] != "none",
 )
 SAMPLES_ONLY = Unsupported("it weighs samples, whole rows, not elements", _weighs_elements)
-_ELEMENTWISE: dict[str, Any] = {
+_LACKS = {
+    "weight": "it weighs by sample_weight alone",
+    "pos_weight": "it has no weight of the positives",
+    "avg_factor": "it divides by the number of samples or by their weights",
+}
+_CLASS: dict[str, Any] = {
     "reductions": tuple(REDUCTIONS),
     "dtypes": DTYPES,
     "unsupported": (SAMPLES_ONLY,),
-    "known_issues": (EMPTY_SUM,),
-    "lacks": {"weight": "it weighs by sample_weight alone", "pos_weight": "it has no weight of the positives"},
+    "lacks": _LACKS,
 }
+_FUNCTION: dict[str, Any] = {"reductions": ("none",), "lacks": _LACKS}
+
+
+def accepts(name: str, reason: str, when: Callable[[Call], bool]) -> Dialect:
+    """What is computed although the definition refuses it."""
+    return Dialect(name, reason, _SOURCE + "losses/losses.py", accepts=True, when=when)
+
+
+def _bounds(call: Call) -> tuple[float, float]:
+    """[epsilon, 1 - epsilon] as the dtype has it; in float32 the two are not alike."""
+    dtype = np.dtype(call.dtype).type
+    epsilon = keras.backend.epsilon()
+    return float(dtype(epsilon)), float(dtype(1.0 - epsilon))
 
 
 # --- Regression
 
+_REGRESSION = (AVERAGE, ALIGN, NO_ELEMENTS)
 
-@implements("l1_loss", "keras.losses.MeanAbsoluteError", dialects=(AVERAGE, NO_ELEMENTS), **_ELEMENTWISE)
+
+@implements("l1_loss", "keras.losses.MeanAbsoluteError", dialects=_REGRESSION, known_issues=(EMPTY,), **_CLASS)
 def mean_absolute_error_class(input, target, reduction, sample_weight=None):  # type: ignore[no-untyped-def]
     loss = keras.losses.MeanAbsoluteError(**setup(input, reduction))
-    return loss(target, input, sample_weight=sample_weight)
+    return loss(target, input, sample_weight=per_sample(sample_weight))
 
 
 @implements(
     "l1_loss",
     "keras.losses.mean_absolute_error",
-    ("none",),
     twin="keras.losses.MeanAbsoluteError",
-    dialects=(AVERAGE,),
+    dialects=(AVERAGE, ALIGN),
+    **_FUNCTION,
 )
 def mean_absolute_error(input, target):  # type: ignore[no-untyped-def]
     return keras.losses.mean_absolute_error(target, input)
 
 
-@implements("mse_loss", "keras.losses.MeanSquaredError", dialects=(AVERAGE, NO_ELEMENTS), **_ELEMENTWISE)
+@implements("mse_loss", "keras.losses.MeanSquaredError", dialects=_REGRESSION, known_issues=(EMPTY,), **_CLASS)
 def mean_squared_error_class(input, target, reduction, sample_weight=None):  # type: ignore[no-untyped-def]
     loss = keras.losses.MeanSquaredError(**setup(input, reduction))
-    return loss(target, input, sample_weight=sample_weight)
+    return loss(target, input, sample_weight=per_sample(sample_weight))
 
 
 @implements(
     "mse_loss",
     "keras.losses.mean_squared_error",
-    ("none",),
     twin="keras.losses.MeanSquaredError",
-    dialects=(AVERAGE,),
+    dialects=(AVERAGE, ALIGN),
+    **_FUNCTION,
 )
 def mean_squared_error(input, target):  # type: ignore[no-untyped-def]
     return keras.losses.mean_squared_error(target, input)
 
 
-@implements("huber_loss", "keras.losses.Huber", dialects=(AVERAGE, NO_ELEMENTS), **_ELEMENTWISE)
+_INFINITE = KnownIssue(
+    "infinite-error-nan",
+    "The gradient at an infinite error is NaN: where() multiplies the slope of the branch that is not taken by 0.",
+    _SOURCE + "losses/losses.py",
+    versions=">=2.13",
+    symptom="nan",
+    aspects=("gradient",),
+    when=lambda call: not np.isfinite(call.arguments["input"]).all(),
+)
+
+
+@implements(
+    "huber_loss",
+    "keras.losses.Huber",
+    dialects=(
+        *_REGRESSION,
+        accepts("any-delta", "A negative delta is not refused.", lambda call: call.arguments["delta"] < 0.0),
+    ),
+    known_issues=(EMPTY, _INFINITE),
+    **_CLASS,
+)
 def huber_class(input, target, reduction, delta, sample_weight=None):  # type: ignore[no-untyped-def]
     loss = keras.losses.Huber(delta=delta, **setup(input, reduction))
-    return loss(target, input, sample_weight=sample_weight)
+    return loss(target, input, sample_weight=per_sample(sample_weight))
 
 
-@implements("huber_loss", "keras.losses.huber", ("none",), twin="keras.losses.Huber", dialects=(AVERAGE,))
+@implements(
+    "huber_loss",
+    "keras.losses.huber",
+    twin="keras.losses.Huber",
+    dialects=(AVERAGE, ALIGN),
+    known_issues=(_INFINITE,),
+    **_FUNCTION,
+)
 def huber(input, target, delta):  # type: ignore[no-untyped-def]
     return keras.losses.huber(target, input, delta=delta)
 
 
 # --- Classification: probabilities and logits of a yes
 
+_CLIP = Dialect(
+    "clip",
+    "Probabilities are clipped to [1e-7, 1 - 1e-7], with no gradient beyond.",
+    _SOURCE + "backend/tensorflow/nn.py",
+    parameters=lambda call: {"clip": _bounds(call)},
+    when=lambda call: bool(np.any(np.clip(call.arguments["input"], *_bounds(call)) != call.arguments["input"])),
+)
 
-@implements("binary_cross_entropy", "keras.losses.BinaryCrossentropy", dialects=(AVERAGE, NO_ELEMENTS), **_ELEMENTWISE)
+
+def _outside(call: Call) -> bool:
+    return any(np.any((p < 0.0) | (p > 1.0)) for p in (call.arguments["input"], call.arguments["target"]))
+
+
+@implements(
+    "binary_cross_entropy",
+    "keras.losses.BinaryCrossentropy",
+    dialects=(AVERAGE, _CLIP, accepts("any-probability", "A number outside [0, 1] is not refused.", _outside)),
+    known_issues=(EMPTY, zero_at_nan("clip_by_value")),
+    **_CLASS,
+)
 def binary_crossentropy_class(input, target, reduction, sample_weight=None):  # type: ignore[no-untyped-def]
     loss = keras.losses.BinaryCrossentropy(**setup(input, reduction))
-    return loss(target, input, sample_weight=sample_weight)
+    return loss(target, input, sample_weight=per_sample(sample_weight))
 
 
 @implements(
     "binary_cross_entropy",
     "keras.losses.binary_crossentropy",
-    ("none",),
     twin="keras.losses.BinaryCrossentropy",
-    dialects=(AVERAGE,),
+    dialects=(AVERAGE, _CLIP),
+    known_issues=(zero_at_nan("clip_by_value"),),
+    **_FUNCTION,
 )
 def binary_crossentropy(input, target):  # type: ignore[no-untyped-def]
     return keras.losses.binary_crossentropy(target, input)
@@ -210,47 +296,72 @@ def binary_crossentropy(input, target):  # type: ignore[no-untyped-def]
 @implements(
     "binary_cross_entropy_with_logits",
     "keras.losses.BinaryCrossentropy",
-    dialects=(AVERAGE, NO_ELEMENTS),
-    **_ELEMENTWISE,
+    dialects=(AVERAGE,),
+    known_issues=(EMPTY,),
+    **_CLASS,
 )
 def binary_crossentropy_of_logits_class(input, target, reduction, sample_weight=None):  # type: ignore[no-untyped-def]
     loss = keras.losses.BinaryCrossentropy(from_logits=True, **setup(input, reduction))
-    return loss(target, input, sample_weight=sample_weight)
+    return loss(target, input, sample_weight=per_sample(sample_weight))
 
 
 @implements(
     "binary_cross_entropy_with_logits",
     "keras.losses.binary_crossentropy",
-    ("none",),
     twin="keras.losses.BinaryCrossentropy",
     dialects=(AVERAGE,),
+    **_FUNCTION,
 )
 def binary_crossentropy_of_logits(input, target):  # type: ignore[no-untyped-def]
     return keras.losses.binary_crossentropy(target, input, from_logits=True)
 
 
-@implements(
-    "sigmoid_focal_loss", "keras.losses.BinaryFocalCrossentropy", dialects=(AVERAGE, NO_ELEMENTS), **_ELEMENTWISE
+_SATURATED = KnownIssue(
+    "saturated-nan",
+    "With gamma < 1 the gradient is NaN where the sigmoid rounds to 0 or 1: the power's slope is infinite there.",
+    "https://github.com/tensorflow/tensorflow/issues/70326",
+    versions=">=2.13",
+    symptom="nan",
+    aspects=("gradient",),
+    when=lambda call: call.arguments["gamma"] < 1.0 and bool(np.any(np.abs(call.arguments["inputs"]) > 16.0)),
 )
-def binary_focal_crossentropy_class(inputs, targets, alpha, gamma, reduction, sample_weight=None):  # type: ignore[no-untyped-def]
+
+
+@implements(
+    "sigmoid_focal_loss",
+    "keras.losses.BinaryFocalCrossentropy",
+    dialects=(
+        AVERAGE,
+        accepts("any-alpha", "An alpha above 1 is not refused.", lambda call: call.arguments["alpha"] > 1.0),
+        accepts("any-gamma", "A negative gamma is not refused.", lambda call: call.arguments["gamma"] < 0.0),
+    ),
+    known_issues=(EMPTY, _SATURATED),
+    exists=hasattr(keras.losses, "BinaryFocalCrossentropy"),
+    **_CLASS,
+)
+def binary_focal_crossentropy_class(  # type: ignore[no-untyped-def]
+    inputs, targets, alpha, gamma, reduction, sample_weight=None
+):
     balance = {"apply_class_balancing": True, "alpha": alpha} if alpha >= 0 else {}
     loss = keras.losses.BinaryFocalCrossentropy(gamma=gamma, from_logits=True, **balance, **setup(inputs, reduction))
-    return loss(targets, inputs, sample_weight=sample_weight)
+    return loss(targets, inputs, sample_weight=per_sample(sample_weight))
 
 
 @implements(
     "sigmoid_focal_loss",
     "keras.losses.binary_focal_crossentropy",
-    ("none",),
     twin="keras.losses.BinaryFocalCrossentropy",
     dialects=(AVERAGE,),
+    known_issues=(_SATURATED,),
+    exists=hasattr(keras.losses, "binary_focal_crossentropy"),
+    **_FUNCTION,
 )
 def binary_focal_crossentropy(inputs, targets, alpha, gamma):  # type: ignore[no-untyped-def]
     balance = {"apply_class_balancing": True, "alpha": alpha} if alpha >= 0 else {}
     return keras.losses.binary_focal_crossentropy(targets, inputs, gamma=gamma, from_logits=True, **balance)
 
 
-# --- Classification: probabilities and logits of classes
+# --- Classification: logits of classes
 
 
 def _indices(call: Call) -> bool:
@@ -259,22 +370,26 @@ def _indices(call: Call) -> bool:
 
 INDICES_ONLY = Unsupported("it takes class indices, not probabilities", lambda call: not _indices(call))
 PROBABILITIES_ONLY = Unsupported("it takes class probabilities, not indices", _indices)
-_CLASSES: dict[str, Any] = {
-    "reductions": tuple(REDUCTIONS),
-    "dtypes": DTYPES,
+_SMOOTHED_AXIS = KnownIssue(
+    "smoothing-axis",
+    "label_smoothing is divided by the length of the last axis, not of the axis of the classes.",
+    "https://github.com/keras-team/keras/issues/23451",
+    versions=">=2.13,<3.16",
+    symptom="number",
+    when=lambda call: call.arguments["label_smoothing"] > 0.0 and call.arguments["input"].ndim > 2,
+)
+_SOFT: dict[str, Any] = {
+    "unsupported": (PROBABILITIES_ONLY,),
+    "dialects": (UNIT_TARGETS,),
+    "known_issues": (MASKED_NAN, _SMOOTHED_AXIS),
     "lacks": {"weight": "it has no weights of classes"},
 }
 
 
-@implements(
-    "cross_entropy",
-    "keras.losses.CategoricalCrossentropy",
-    unsupported=(PROBABILITIES_ONLY,),
-    dialects=(UNIT_TARGETS,),
-    known_issues=(MASKED_NAN,),
-    **_CLASSES,
-)
-def categorical_crossentropy_class(input, target, reduction, label_smoothing, sample_weight=None):  # type: ignore[no-untyped-def]
+@implements("cross_entropy", "keras.losses.CategoricalCrossentropy", tuple(REDUCTIONS), dtypes=DTYPES, **_SOFT)
+def categorical_crossentropy_class(  # type: ignore[no-untyped-def]
+    input, target, reduction, label_smoothing, sample_weight=None
+):
     loss = keras.losses.CategoricalCrossentropy(
         from_logits=True, label_smoothing=label_smoothing, axis=min(input.ndim - 1, 1), **setup(input, reduction)
     )
@@ -286,9 +401,7 @@ def categorical_crossentropy_class(input, target, reduction, label_smoothing, sa
     "keras.losses.categorical_crossentropy",
     ("none",),
     twin="keras.losses.CategoricalCrossentropy",
-    unsupported=(PROBABILITIES_ONLY,),
-    dialects=(UNIT_TARGETS,),
-    known_issues=(MASKED_NAN,),
+    **_SOFT,
 )
 def categorical_crossentropy(input, target, label_smoothing):  # type: ignore[no-untyped-def]
     return keras.losses.categorical_crossentropy(
@@ -299,11 +412,24 @@ def categorical_crossentropy(input, target, label_smoothing):  # type: ignore[no
 @implements(
     "cross_entropy",
     "keras.losses.SparseCategoricalCrossentropy",
+    tuple(REDUCTIONS),
+    dtypes=DTYPES,
     unsupported=(INDICES_ONLY,),
-    dialects=(NO_ELEMENTS,),
-    **_CLASSES,
+    dialects=(
+        Dialect(
+            "all-ignored",
+            "The mean is 0 where every label is ignored.",
+            _SOURCE + "losses/loss.py#L136",
+            parameters={"zero_division": 0.0},
+            when=lambda call: bool(np.all(call.arguments["target"] == call.arguments["ignore_index"])),
+        ),
+    ),
+    known_issues=(EMPTY,),
+    lacks={"weight": "it has no weights of classes"},
 )
-def sparse_categorical_crossentropy_class(input, target, reduction, ignore_index, sample_weight=None):  # type: ignore[no-untyped-def]
+def sparse_categorical_crossentropy_class(  # type: ignore[no-untyped-def]
+    input, target, reduction, ignore_index, sample_weight=None
+):
     loss = keras.losses.SparseCategoricalCrossentropy(
         from_logits=True, ignore_class=ignore_index, **setup(input, reduction)
     )
@@ -316,6 +442,7 @@ def sparse_categorical_crossentropy_class(input, target, reduction, ignore_index
     ("none",),
     twin="keras.losses.SparseCategoricalCrossentropy",
     unsupported=(INDICES_ONLY,),
+    lacks={"weight": "it has no weights of classes"},
 )
 def sparse_categorical_crossentropy(input, target, ignore_index):  # type: ignore[no-untyped-def]
     return keras.losses.sparse_categorical_crossentropy(
@@ -323,41 +450,26 @@ def sparse_categorical_crossentropy(input, target, ignore_index):  # type: ignor
     )
 
 
-def average(y_pred: Any, normalize: bool, sample_weight: Any) -> dict[str, Any]:
-    """log_loss's `normalize` as a reduction."""
-    mean = "sum_over_batch_size" if sample_weight is None else "mean_with_sample_weight"
-    return setup(y_pred, mean if normalize else "sum")
-
-
-ONE_COLUMN = Unsupported("it takes a column for each class", lambda call: call.arguments["y_pred"].ndim == 1)
-
-
-@implements("log_loss", "keras.losses.CategoricalCrossentropy", dtypes=DTYPES, unsupported=(ONE_COLUMN,))
-def log_loss_of_one_hot(y_true, y_pred, normalize, sample_weight=None):  # type: ignore[no-untyped-def]
-    loss = keras.losses.CategoricalCrossentropy(**average(y_pred, normalize, sample_weight))
-    return loss(tf.one_hot(y_true, y_pred.shape[1]), y_pred, sample_weight=sample_weight)
-
-
-@implements("log_loss", "keras.losses.SparseCategoricalCrossentropy", dtypes=DTYPES, unsupported=(ONE_COLUMN,))
-def log_loss_of_indices(y_true, y_pred, normalize, sample_weight=None):  # type: ignore[no-untyped-def]
-    loss = keras.losses.SparseCategoricalCrossentropy(**average(y_pred, normalize, sample_weight))
-    return loss(y_true, y_pred, sample_weight=sample_weight)
-
-
-@implements("kl_div", "keras.losses.KLDivergence", (*REDUCTIONS, "batchmean"), dtypes=DTYPES)
-def kl_divergence_class(input, target, reduction, sample_weight=None):  # type: ignore[no-untyped-def]
-    # Keras takes probabilities where the reference takes their logarithms.
-    loss = keras.losses.KLDivergence(**setup(input, "mean" if reduction == "batchmean" else reduction))
-    return loss(target, tf.exp(input), sample_weight=sample_weight)
-
-
-@implements("kl_div", "keras.losses.kl_divergence", ("none",), twin="keras.losses.KLDivergence")
-def kl_divergence(input, target):  # type: ignore[no-untyped-def]
-    return keras.losses.kl_divergence(target, tf.exp(input))
-
-
-@implements("softmax_focal_loss", "keras.losses.CategoricalFocalCrossentropy", **_CLASSES)
-def categorical_focal_crossentropy_class(input, target, alpha, gamma, reduction, sample_weight=None):  # type: ignore[no-untyped-def]
+@implements(
+    "softmax_focal_loss",
+    "keras.losses.CategoricalFocalCrossentropy",
+    tuple(REDUCTIONS),
+    dtypes=DTYPES,
+    unsupported=(PROBABILITIES_ONLY,),
+    dialects=(
+        Dialect(
+            "clip",
+            "The softmax is clipped to [1e-7, 1 - 1e-7], with no gradient beyond.",
+            _SOURCE + "losses/losses.py",
+            parameters=lambda call: {"clip": _bounds(call)},
+        ),
+        accepts("any-gamma", "A negative gamma is not refused.", lambda call: call.arguments["gamma"] < 0.0),
+    ),
+    exists=hasattr(keras.losses, "CategoricalFocalCrossentropy"),
+)
+def categorical_focal_crossentropy_class(  # type: ignore[no-untyped-def]
+    input, target, alpha, gamma, reduction, sample_weight=None
+):
     loss = keras.losses.CategoricalFocalCrossentropy(
         alpha=alpha, gamma=gamma, from_logits=True, **setup(input, reduction)
     )
@@ -369,41 +481,203 @@ def categorical_focal_crossentropy_class(input, target, alpha, gamma, reduction,
     "keras.losses.categorical_focal_crossentropy",
     ("none",),
     twin="keras.losses.CategoricalFocalCrossentropy",
+    unsupported=(PROBABILITIES_ONLY,),
+    dialects=(
+        Dialect(
+            "clip",
+            "The softmax is clipped to [1e-7, 1 - 1e-7], with no gradient beyond.",
+            _SOURCE + "losses/losses.py",
+            parameters=lambda call: {"clip": _bounds(call)},
+        ),
+    ),
+    exists=hasattr(keras.losses, "categorical_focal_crossentropy"),
 )
 def categorical_focal_crossentropy(input, target, alpha, gamma):  # type: ignore[no-untyped-def]
     return keras.losses.categorical_focal_crossentropy(target, input, alpha=alpha, gamma=gamma, from_logits=True)
 
 
+# --- Classification: probabilities of classes
+
+
+def average(y_pred: Any, normalize: bool, sample_weight: Any) -> dict[str, Any]:
+    """log_loss's `normalize` as a reduction."""
+    mean = "sum_over_batch_size" if sample_weight is None else "mean_with_sample_weight"
+    return setup(y_pred, mean if normalize else "sum")
+
+
+_LOG_LOSS_UNSUPPORTED = (
+    Unsupported("it takes a column for each class", lambda call: call.arguments["y_pred"].ndim == 1),
+    Unsupported(
+        "its mean does not divide by the sum of the weights",
+        lambda call: (
+            "mean_with_sample_weight" not in REDUCTIONS and _weight(call) is not None and call.arguments["normalize"]
+        ),
+    ),
+)
+
+
+@implements(
+    "log_loss",
+    "keras.losses.CategoricalCrossentropy",
+    dtypes=DTYPES,
+    unsupported=_LOG_LOSS_UNSUPPORTED,
+    dialects=(
+        Dialect(
+            "renormalized",
+            "Each row is divided by its sum, then clipped to [1e-7, 1 - 1e-7], with no gradient beyond.",
+            _SOURCE + "backend/tensorflow/nn.py",
+            parameters=lambda call: {"renormalize": "before_clip", "clip": _bounds(call)},
+        ),
+    ),
+)
+def log_loss_of_one_hot(y_true, y_pred, normalize, sample_weight=None):  # type: ignore[no-untyped-def]
+    loss = keras.losses.CategoricalCrossentropy(**average(y_pred, normalize, sample_weight))
+    return loss(tf.one_hot(y_true, y_pred.shape[1], dtype=y_pred.dtype), y_pred, sample_weight=sample_weight)
+
+
+@implements(
+    "log_loss",
+    "keras.losses.SparseCategoricalCrossentropy",
+    dtypes=DTYPES,
+    unsupported=_LOG_LOSS_UNSUPPORTED,
+    dialects=(
+        Dialect(
+            "renormalized",
+            "Each row is clipped to [1e-7, 1 - 1e-7], with no gradient beyond, then divided by its sum.",
+            _SOURCE + "backend/tensorflow/nn.py",
+            parameters=lambda call: {"renormalize": "after_clip", "clip": _bounds(call)},
+        ),
+    ),
+)
+def log_loss_of_indices(y_true, y_pred, normalize, sample_weight=None):  # type: ignore[no-untyped-def]
+    loss = keras.losses.SparseCategoricalCrossentropy(**average(y_pred, normalize, sample_weight))
+    return loss(y_true, y_pred, sample_weight=sample_weight)
+
+
+_SUM = Dialect(
+    "summed",
+    "The last axis, the classes, is summed before weights and reduction.",
+    _DOCS + "probabilistic_losses/#kldivergence-class",
+    parameters=lambda call: {
+        "sum_last_axis": True,
+        # The first axis is not the only one of the samples where there are more than two.
+        "reduction": call.arguments["reduction"].replace("batchmean", "sum_over_batch_size"),
+        **_fold(call),
+    },
+    when=lambda call: call.arguments["reduction"] != "sum",
+)
+_CLIP_BOTH = Dialect(
+    "clip",
+    "Both probabilities are clipped to [1e-7, 1], with no gradient beyond.",
+    _SOURCE + "losses/losses.py",
+    parameters=lambda call: {"clip": (_bounds(call)[0], 1.0)},
+)
+
+
+@implements(
+    "kl_div",
+    "keras.losses.KLDivergence",
+    (*REDUCTIONS, "batchmean"),
+    dtypes=DTYPES,
+    unsupported=(SAMPLES_ONLY,),
+    dialects=(_SUM, _CLIP_BOTH),
+    known_issues=(EMPTY,),
+)
+def kl_divergence_class(input, target, reduction, sample_weight=None):  # type: ignore[no-untyped-def]
+    # Keras takes probabilities where the reference takes their logarithms.
+    loss = keras.losses.KLDivergence(**setup(input, "mean" if reduction == "batchmean" else reduction))
+    return loss(target, tf.exp(input), sample_weight=per_sample(sample_weight))
+
+
+@implements(
+    "kl_div",
+    "keras.losses.kl_divergence",
+    ("none",),
+    twin="keras.losses.KLDivergence",
+    dialects=(_SUM, _CLIP_BOTH),
+)
+def kl_divergence(input, target):  # type: ignore[no-untyped-def]
+    return keras.losses.kl_divergence(target, tf.exp(input))
+
+
 # --- Classification: margins
 
+_AUTO = accepts(
+    "labels-0-1",
+    "Where all labels are 0 or 1, they are taken for -1 and 1.",
+    lambda call: bool(np.all(np.isin(call.arguments["target"], (0.0, 1.0)))),
+)
+_SUBGRADIENT = Dialect(
+    "subgradient-1",
+    "At the margin the slope is that of the side that loses.",
+    "https://github.com/tensorflow/tensorflow/blob/v2.21.0/tensorflow/python/ops/math_grad.py",
+    parameters={"subgradient": 1.0},
+    when=lambda call: "kink" in call.tags,
+)
 
-@implements("hinge_loss", "keras.losses.Hinge", dialects=(AVERAGE, NO_ELEMENTS), **_ELEMENTWISE)
+
+@implements(
+    "hinge_loss",
+    "keras.losses.Hinge",
+    dialects=(AVERAGE, _SUBGRADIENT, _AUTO),
+    known_issues=(EMPTY, zero_at_nan("maximum")),
+    **_CLASS,
+)
 def hinge_class(input, target, reduction, sample_weight=None):  # type: ignore[no-untyped-def]
-    return keras.losses.Hinge(**setup(input, reduction))(target, input, sample_weight=sample_weight)
+    return keras.losses.Hinge(**setup(input, reduction))(target, input, sample_weight=per_sample(sample_weight))
 
 
-@implements("hinge_loss", "keras.losses.hinge", ("none",), twin="keras.losses.Hinge", dialects=(AVERAGE,))
+@implements(
+    "hinge_loss",
+    "keras.losses.hinge",
+    twin="keras.losses.Hinge",
+    dialects=(AVERAGE, _SUBGRADIENT, _AUTO),
+    known_issues=(zero_at_nan("maximum"),),
+    **_FUNCTION,
+)
 def hinge(input, target):  # type: ignore[no-untyped-def]
     return keras.losses.hinge(target, input)
 
 
-@implements("squared_hinge_loss", "keras.losses.SquaredHinge", dialects=(AVERAGE, NO_ELEMENTS), **_ELEMENTWISE)
+@implements(
+    "squared_hinge_loss",
+    "keras.losses.SquaredHinge",
+    dialects=(AVERAGE, _AUTO),
+    known_issues=(EMPTY, zero_at_nan("maximum")),
+    **_CLASS,
+)
 def squared_hinge_class(input, target, reduction, sample_weight=None):  # type: ignore[no-untyped-def]
-    return keras.losses.SquaredHinge(**setup(input, reduction))(target, input, sample_weight=sample_weight)
+    return keras.losses.SquaredHinge(**setup(input, reduction))(target, input, sample_weight=per_sample(sample_weight))
 
 
 @implements(
     "squared_hinge_loss",
     "keras.losses.squared_hinge",
-    ("none",),
     twin="keras.losses.SquaredHinge",
-    dialects=(AVERAGE,),
+    dialects=(AVERAGE, _AUTO),
+    known_issues=(zero_at_nan("maximum"),),
+    **_FUNCTION,
 )
 def squared_hinge(input, target):  # type: ignore[no-untyped-def]
     return keras.losses.squared_hinge(target, input)
 
 
-@implements("categorical_hinge_loss", "keras.losses.CategoricalHinge", unsupported=(PROBABILITIES_ONLY,), **_CLASSES)
+_COMPETES = Dialect(
+    "label-competes",
+    "The label's own entry stays among the others as 0, and so the best of them is never below 0.",
+    _DOCS + "hinge_losses/#categoricalhinge-class",
+    parameters={"definition": "keras"},
+)
+
+
+@implements(
+    "categorical_hinge_loss",
+    "keras.losses.CategoricalHinge",
+    tuple(REDUCTIONS),
+    dtypes=DTYPES,
+    unsupported=(PROBABILITIES_ONLY,),
+    dialects=(_COMPETES, _SUBGRADIENT),
+)
 def categorical_hinge_class(input, target, reduction, sample_weight=None):  # type: ignore[no-untyped-def]
     return keras.losses.CategoricalHinge(**setup(input, reduction))(target, input, sample_weight=sample_weight)
 
@@ -414,6 +688,7 @@ def categorical_hinge_class(input, target, reduction, sample_weight=None):  # ty
     ("none",),
     twin="keras.losses.CategoricalHinge",
     unsupported=(PROBABILITIES_ONLY,),
+    dialects=(_COMPETES, _SUBGRADIENT),
 )
 def categorical_hinge(input, target):  # type: ignore[no-untyped-def]
     return keras.losses.categorical_hinge(target, input)
@@ -421,12 +696,27 @@ def categorical_hinge(input, target):  # type: ignore[no-untyped-def]
 
 # --- Segmentation
 
+_SMOOTH_BELOW = Dialect(
+    "smooth-below",
+    "1e-7 is added to the denominator alone, so that nothing anywhere is a loss of 1.",
+    _SOURCE + "losses/losses.py",
+    parameters=lambda call: {"smooth": _bounds(call)[0], "smooth_numerator": 0.0},
+)
+_DICE: dict[str, Any] = {"dialects": (_SMOOTH_BELOW,), "lacks": {"smooth": "its smooth term is always 1e-7"}}
 
-@implements("dice_loss", "keras.losses.Dice", tuple(REDUCTIONS), dtypes=DTYPES, exists=hasattr(keras.losses, "Dice"))
+
+@implements("dice_loss", "keras.losses.Dice", tuple(REDUCTIONS), dtypes=DTYPES, exists=_takes("Dice", "axis"), **_DICE)
 def dice_class(input, target, reduction, axis):  # type: ignore[no-untyped-def]
     return keras.losses.Dice(axis=axis, **setup(input, reduction))(target, input)
 
 
-@implements("dice_loss", "keras.losses.dice", ("none",), twin="keras.losses.Dice", exists=hasattr(keras.losses, "dice"))
+@implements(
+    "dice_loss",
+    "keras.losses.dice",
+    ("none",),
+    twin="keras.losses.Dice",
+    exists=_takes("dice", "axis"),
+    **_DICE,
+)
 def dice(input, target, axis):  # type: ignore[no-untyped-def]
     return keras.losses.dice(target, input, axis=axis)

@@ -60,6 +60,19 @@ def evaluate(
 MODES = {"eager": evaluate}
 
 
+def zero_at_nan(function: str) -> KnownIssue:
+    """What the gradient of a comparison does with NaN, for which every comparison is false."""
+    return KnownIssue(
+        "nan-gradient-0",
+        f"The gradient of {function} at NaN is 0: a NaN in the prediction leaves the weights that made it as they are.",
+        _SOURCE,
+        versions=">=2.13",
+        symptom="zero",
+        aspects=("gradient:input",),
+        when=lambda call: bool(np.isnan(call.arguments["input"]).any()),
+    )
+
+
 def classes_last(tensor: Any) -> Any:
     """The tensor with its axis 1, the classes of the reference, moved to the end."""
     return tensor if tensor.ndim < 3 else tf.transpose(tensor, [0, *range(2, tensor.ndim), 1])
@@ -211,11 +224,11 @@ def _no_elements(call: Call) -> bool:
     weight = call.arguments["sample_weight"]
     if call.arguments["reduction"] in ("none", "sum"):
         return False
-    return not np.size(call.arguments["input"]) or (weight is not None and not bool(np.any(weight)))
+    return bool(not np.size(call.arguments["input"]) or (weight is not None and not np.any(weight)))
 
 
 def _shapes_differ(call: Call) -> bool:
-    return np.shape(call.arguments["input"]) != np.shape(call.arguments["target"])
+    return bool(np.shape(call.arguments["input"]) != np.shape(call.arguments["target"]))
 
 
 _ZERO_DIVISION = Dialect(
@@ -372,6 +385,7 @@ def sparse_softmax_cross_entropy(input, target, reduction, sample_weight=None): 
             when=lambda call: bool(np.all(np.isin(call.arguments["target"], (0.0, 1.0)))),
         ),
     ),
+    known_issues=(zero_at_nan("relu"),),
     **_V1,
 )
 def hinge_loss(input, target, reduction, sample_weight=None):  # type: ignore[no-untyped-def]
