@@ -190,9 +190,10 @@ def generalized_box_iou_loss(boxes1: Any, boxes2: Any, reduction: str = "none", 
         inner, own = pair.of_iou(sign)
         inner += 1.0 / divisor
         own += sign / divisor
-        of_outer = (pair.union + pair.eps) / divisor / divisor * outer[::-1]
-        value = 1.0 + sign * pair.iou + (area + sign * pair.union) / divisor
-        return value, *pair.gradients(sign, inner, own, of_outer)
+        empty = (area + sign * pair.union) / divisor
+        # As 1 - empty, (U + eps) / (C + eps) would be a difference: that is its natural scale.
+        rest = 1.0 + empty if sign > 0.0 else (pair.union + pair.eps) / divisor
+        return 1.0 + sign * pair.iou + empty, *pair.gradients(sign, inner, own, rest / divisor * outer[::-1])
 
     return _terms(boxes1, boxes2, eps, rows)
 
