@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
@@ -31,8 +32,14 @@ def _describe_loss(loss: Loss) -> dict[str, Any]:
         "source": " ".join(source.split("\n\n")[0].split()),
         "formula": _formula(loss),
         "signature": f"{loss.name}({parameters})",
-        "doc": doc,
+        "doc": _notes(doc),
     }
+
+
+def _notes(doc: str) -> str:
+    """What the docstring says between its summary and its source, a line for each heading ("Shapes: ...")."""
+    body = doc.partition("\n\n")[2].partition("Source: ")[0]
+    return re.sub(r"\n(?![A-Z][\w ]*:|\n)", " ", body).strip()
 
 
 def _formula(loss: Loss) -> str:

@@ -88,7 +88,7 @@ class Run:
 
     environment: lossparity, python, platform, machine, processor, cpus, and backends: name ->
         {"python", "packages": {distribution: version}, "devices": [...]} as that backend's process saw them.
-    losses: name -> {"summary", "source", "formula", "signature", "doc"} of the reference.
+    losses: name -> {"summary", "source", "formula", "signature", "doc"} of the reference (doc: shapes, domain, kinks, errors).
     implementations: name -> {"backend", "loss", "parameters", "reductions", "dtypes", "lacks", "no_gradient",
         "dialects": [{"name", "reason", "source", "says"}], "known_issues": [{"name", "reason", "link", "versions"}],
         "signature": [{"name", "kind", "default"}] of the entry point itself (None: it has none to be seen),
