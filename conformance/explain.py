@@ -44,12 +44,17 @@ def explain(identifier: str, seed: int) -> str:
     if check.aspect == "error":
         lines += ["", "reference", f"  {_refusal(check.loss, arguments)}"]
         lines += ["", "framework", f"  {_answer(outcome.error, outcome.value)}"]
-        return "\n".join([*lines, "", *_reproducer(module, implementation, case, check, seed, None)])
-    expected = judge.expected(case, check.dtype, ())
+        return "\n".join([*lines, "", *_reproducer(judge, implementation, case, check, None, None)])
+    canonical = judge.expected(case, check.dtype, ())
+    spoken = tuple(each for each in implementation.dialects if each.name in decided.declared)
+    expected = judge.expected(case, check.dtype, spoken)
     name = check.aspect.partition(":")[2]
     want = expected.gradients.get(name, expected.value)
     got = outcome.gradients.get(name, outcome.value)
-    lines += ["", "reference (float64)", f"  {_literal(want)}"]
+    lines += ["", "reference (float64)", f"  {_literal(canonical.gradients.get(name, canonical.value))}"]
+    if spoken:
+        names = " and ".join(each.name for each in spoken)
+        lines += ["", f"reference in the dialect {names}", f"  {_literal(want)}"]
     lines += ["", "framework", f"  {_answer(outcome.error, got)}"]
     if decided.worst:
         worst = decided.worst
@@ -58,7 +63,9 @@ def explain(identifier: str, seed: int) -> str:
             f"at {worst['index']}   got {worst['got']!r}   want {worst['want']!r}",
             f"error {decided.error_ulp:.4g} ULP   tolerance {worst['tolerance']:.4g}   margin {decided.margin:.4g}",
         ]
-    return "\n".join([*lines, "", *_reproducer(module, implementation, case, check, seed, expected.value.shape)])
+    shape = expected.value.shape if outcome.value is None else outcome.value.shape
+    cotangent = case.cotangent(seed, check.dtype, shape)
+    return "\n".join([*lines, "", *_reproducer(judge, implementation, case, check, cotangent, want)])
 
 
 def _find(identifier: str) -> tuple[str, ModuleType, Check]:
@@ -102,16 +109,15 @@ def _answer(error: BaseException | None, got: Array | None) -> str:
 
 
 def _reproducer(
-    module: ModuleType, implementation: Implementation, case: Case, check: Check, seed: int, shape: Any
+    judge: Judge, implementation: Implementation, case: Case, check: Check, cotangent: Array | None, want: Array | None
 ) -> Iterator[str]:
     """The very call that was checked, as a program: the adapter's own code, the numbers, the expected result."""
-    evaluate = module.MODES[check.mode]
+    evaluate = judge.module.MODES[check.mode]
     function = implementation.function
-    arguments = {**DEFINITIONS[case.loss].defaults, **case.build(seed, check.dtype)}
+    arguments = {**DEFINITIONS[case.loss].defaults, **case.build(judge.seed, check.dtype)}
     arguments = {name: arguments[name] for name in implementation.parameters if name in arguments}
     arrays = {name: value for name, value in arguments.items() if isinstance(value, np.ndarray)}
     options = {name: value for name, value in arguments.items() if name not in arrays}
-    judge = Judge(module, seed, "0")
     differentiable = judge.differentiable(implementation, case)
     yield "reproducer (save it as a file, run it with the same environment's Python)"
     yield ""
@@ -126,28 +132,24 @@ def _reproducer(
         yield ""
         yield block
     yield ""
-    yield f"# {check.id}, seed {seed}"
+    yield f"# {check.id}, seed {judge.seed}"
     yield "arrays = {"
     for name, array in arrays.items():
         yield f"    {name!r}: {_array(array)},"
     yield "}"
     for name, recipe in case.arrays.items():
-        if recipe.strided:
+        if recipe.strided and name in arrays:
             yield f"arrays[{name!r}] = np.repeat(arrays[{name!r}], 2, axis=-1)[..., ::2]  # a gap behind every element"
     yield f"options = {options!r}"
-    if shape is None:
-        yield "cotangent = np.zeros"
-    else:
-        yield f"cotangent = {{{shape!r}: {_array(case.cotangent(seed, check.dtype, shape))}}}.get"
+    yield "cotangent = " + ("np.zeros" if cotangent is None else f"{{{cotangent.shape!r}: {_array(cotangent)}}}.get")
     yield (
         f"value, gradients = {evaluate.__name__}"
         f"({function.__name__}, arrays, options, {differentiable!r}, cotangent, {check.device!r})"
     )
     name = check.aspect.partition(":")[2]
     yield f'print("got ", repr({f"gradients[{name!r}]" if check.aspect.startswith("gradient:") else "value"}))'
-    if shape is not None:
-        expected = judge.expected(case, check.dtype, ())
-        yield f'print("want", repr({_array(expected.gradients.get(name, expected.value))}))'
+    if want is not None:
+        yield f'print("want", repr({_array(want)}))'
 
 
 class _Sources:
