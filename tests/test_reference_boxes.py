@@ -141,6 +141,18 @@ def test_conventions(name):
     np.testing.assert_allclose(touching(1.0)["boxes1"], apart(1.0)["boxes1"], atol=1e-8)
 
 
+def test_the_natural_scale_is_what_is_added():
+    one, other = [0.0, 0.0, 2.0, 2.0], [1.0, 1.0, 3.0, 3.0]  # iou 1 / 7, U / C 7 / 9
+    size, sizes = reference.generalized_box_iou_loss.scales(one, other, eps=0.0, cotangent=1.0)
+    assert size == pytest.approx(1 + 1 / 7 + 1 + 7 / 9)
+    size, sizes = reference.iou_loss.scales(one, other, eps=0.0, cotangent=1.0)
+    assert size == pytest.approx(1 + 1 / 7)
+    # x1 of box 1 is in its own area alone: |gradient| and as much again. x2 is in the intersection's edge too.
+    gradient = reference.iou_loss.vjp(one, other, eps=0.0)[1](1.0)["boxes1"]
+    assert sizes["boxes1"][0] == pytest.approx(2 * abs(gradient[0]))
+    assert sizes["boxes1"][2] == pytest.approx(abs(gradient[2]) + (1 + 1 / 7) / 7 + 2 / 49)
+
+
 def test_identical_boxes_share_their_edges():
     # w = h = 2: half of the edge's 2 (1 + iou) / U, less iou / U of the area, cancel.
     _, pullback = reference.iou_loss.vjp([0.0, 0.0, 2.0, 2.0], [0.0, 0.0, 2.0, 2.0], eps=0.0)

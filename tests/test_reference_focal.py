@@ -119,6 +119,17 @@ def test_confident_predictions_keep_their_digits(loss, definition):
                 assert ulps(got, slope) < 16
 
 
+def test_the_natural_scale_is_no_larger_than_what_is_added():
+    # (1 - p_t)^gamma and log p_t of a confident prediction: e^-2x and e^-x, so a rounding of p moves the loss by about
+    # 3 e^-2x roundoffs and the gradient by a few more; a hopeless one has no cancellation beyond its own size.
+    for x in (5.0, 15.0, 30.0):
+        size, sizes = reference.sigmoid_focal_loss.scales(x, 1.0, alpha=-1, cotangent=1.0)
+        assert math.exp(-2 * x) < size < 4 * math.exp(-2 * x)
+        assert sizes["inputs"] < 12 * math.exp(-2 * x)
+        size, _ = reference.sigmoid_focal_loss.scales(-x, 1.0, alpha=-1, cotangent=1.0)
+        assert size < 3 * x + 2
+
+
 @settings(max_examples=200)
 @given(
     st.floats(-1e3, 1e3), st.floats(0.0, 1.0), st.sampled_from([-1.0, 0.0, 0.25, 1.0]), st.sampled_from([0.0, 0.7, 2.0])
