@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -27,15 +28,28 @@ def from_rows(rows: Array, shape: tuple[int, ...], axis: int) -> Array:
     return np.moveaxis(rows.reshape(*shape[:axis], *shape[axis + 1 :], shape[axis]), -1, axis)
 
 
-def shifted_exponentials(rows: Array) -> tuple[Array, Array, Array, Array]:
-    """What the softmax of each row is made of: z = x - x_k, e^z, k as a flat index, and the rest.
+def entries(classes: Array, shape: tuple[int, ...]) -> Array:
+    """Where x[n, classes[n]], or x[n, classes[n, d], d], lies in a flat x of shape (N, C) or (N, C, D)."""
+    size = math.prod(shape[1:])
+    if len(shape) == 2:
+        return classes + np.arange(0, shape[0] * size, size)
+    index: Array = classes * shape[2]
+    index += np.arange(shape[0])[:, None] * size + np.arange(shape[2])
+    return index
 
-    k is the (first) largest of the row. e holds 0 in its place, so that rest = sum_{j != k} e^{z_j} keeps its
-    digits however confident the row is: log sum_j e^{z_j} = log1p(rest), p_j = e^{z_j} / (1 + rest) for j != k.
+
+def shifted_exponentials(x: Array) -> tuple[Array, Array, Array, Array]:
+    """What the softmax over axis 1 of (N, C) or (N, C, D) is made of: z = x - x_k, e^z, k as a flat index, the rest.
+
+    k is the (first) largest class. e holds 0 in its place, so that rest = sum_{j != k} e^{z_j} keeps its
+    digits however confident a row is: log sum_j e^{z_j} = log1p(rest), p_j = e^{z_j} / (1 + rest) for j != k.
     """
-    top = rows.argmax(axis=1)
-    top += np.arange(0, rows.size, rows.shape[1])
-    z = np.subtract(rows, rows.take(top)[:, None], order="C")
+    if x.ndim == 2:
+        top = entries(x.argmax(axis=1), x.shape)
+        z = np.subtract(x, x.take(top)[:, None], order="C")
+    else:  # along an axis that is not the last NumPy finds a maximum fast, and its place slowly
+        z = np.subtract(x, x.max(axis=1)[:, None], order="C")
+        top = entries((z == 0.0).argmax(axis=1), x.shape)
     e = np.exp(z)
     e.reshape(-1)[top] = 0.0
     return z, e, top, e.sum(axis=1)

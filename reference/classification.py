@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lossparity.reference.activations import from_rows, shifted_exponentials, to_rows
+from lossparity.reference.activations import entries, shifted_exponentials, to_rows
 from lossparity.reference.core import (
     REDUCTIONS,
     Argument,
@@ -31,10 +31,15 @@ _WEIGHT = Real(optional=True)
 _CLIP = Real(optional=True, minimum=0.0, maximum=1.0)
 
 
-def _product(factor: Array, logs: Array) -> Array:
+def _has_nan(array: Array) -> bool:
+    """Whether an array that was just computed holds a NaN: in one pass, since a sum of squares makes none itself."""
+    return math.isnan(np.vdot(array, array))
+
+
+def _product(factor: Array | float, logs: Array) -> Array:
     """factor * logs with 0 * inf = 0, the convention 0 log 0 = 0. NaN stays NaN."""
     product: Array = factor * logs
-    if np.isnan(product.sum()):
+    if _has_nan(product):
         product = np.where((factor == 0) & np.isinf(logs), 0.0, product)
     return product
 
@@ -95,6 +100,8 @@ def binary_cross_entropy(
     p = input if (low, high) == (0.0, 1.0) else np.clip(input, low, high)
     a = p + epsilon if epsilon else p
     log_a, log_b = np.log(a), np.log1p(epsilon - p)
+    if epsilon:  # near 1 it is 1 - p that loses nothing
+        log_b = np.where(p > 0.5, np.log((1.0 - p) + epsilon), log_b)
     value = _product(target, np.maximum(log_a, log_clamp) if log_clamp > -math.inf else log_a)
     value += _product(1.0 - target, np.maximum(log_b, log_clamp) if log_clamp > -math.inf else log_b)
     value *= -1.0 if weight is None else -weight
@@ -105,12 +112,13 @@ def binary_cross_entropy(
         if epsilon:
             slope += epsilon * (1.0 - 2.0 * target)
         divisor = 1.0 - p
-        divisor += epsilon
+        if epsilon:
+            divisor += epsilon
         divisor *= a
         if gradient_floor:
             np.maximum(divisor, gradient_floor, out=divisor)
         slope /= divisor
-        if np.isnan(slope.sum()):  # 0 / 0: p = y = 0 leaves -log(1 - p), p = y = 1 leaves -log p
+        if _has_nan(slope):  # 0 / 0: p = y = 0 leaves -log(1 - p), p = y = 1 leaves -log p
             slope[(p == 0) & (target == 0)] = 1.0
             slope[(p == 1) & (target == 1)] = -1.0
         if p is not input:
@@ -209,7 +217,7 @@ def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = 
         t = np.clip(target, log_low, log_high) if log_target else np.clip(target, low, high)
     q = np.exp(t) if log_target else t
     ratio = (t if log_target else np.log(t)) - x
-    if np.isnan(ratio.sum()):
+    if _has_nan(ratio):
         ratio[(q == 0) & (x == -math.inf)] = math.inf
     value = _product(q, ratio)
 
@@ -232,34 +240,33 @@ def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = 
     return Terms(value, pullback, scale)
 
 
-def _classes(input: Array, weight: Array | None) -> int:
-    """The number of classes: the length of axis 1, or of the only axis."""
+def _check_classes(input: Array, weight: Array | None) -> None:
+    """The classes are on axis 1, or on the only axis; `weight` holds one number for each."""
     axis = min(input.ndim - 1, 1)
     if axis < 0 or not input.shape[axis]:
         raise ValueError(
             f"input must have shape (C,), (N, C) or (N, C, d1, ...), with one class or more; its shape is {input.shape}"
         )
-    classes: int = input.shape[axis]
+    classes = input.shape[axis]
     if weight is not None and weight.shape != (classes,):
         raise ValueError(f"weight must hold one number for each of the {classes} classes; its shape is {weight.shape}")
-    return classes
 
 
 def _labels(
     target: Array, shape: tuple[int, ...], classes: int, ignore_index: int | None
 ) -> tuple[Array, Array | None]:
-    """The labels in a row, ignored ones replaced by 0, and which are not ignored (None: all)."""
+    """The labels, ignored ones replaced by 0, and which are not ignored (None: all)."""
     if target.shape != shape:
         raise ValueError(
             f"target must hold one label for each row of input, in shape {shape}; its shape is {target.shape}"
         )
     if target.dtype != np.int64 and target.size:
         raise TypeError(f"target must hold integer labels (or have the shape of input); its dtype is {target.dtype}")
-    labels = target.reshape(-1).astype(np.int64, copy=False)
-    in_range = not labels.size or (labels.min() >= 0 and labels.max() < classes)
+    labels = target.astype(np.int64, copy=False)
+    in_range = not labels.size or labels.view(np.uint64).max() < classes  # as an unsigned number, -1 is the largest
     if in_range and (ignore_index is None or not 0 <= ignore_index < classes):
         return labels, None
-    kept = np.ones(labels.shape, bool) if ignore_index is None else labels != ignore_index
+    kept = np.ones(labels.shape, bool) if ignore_index is None else np.asarray(labels != ignore_index)
     wrong = labels[kept & ((labels < 0) | (labels >= classes))]
     if wrong.size:
         or_ignored = "" if ignore_index is None else f", or be ignore_index {ignore_index}"
@@ -267,13 +274,26 @@ def _labels(
     return np.where(kept, labels, 0), kept
 
 
-def _without(axis: int, shape: tuple[int, ...]) -> tuple[int, ...]:
-    return shape[:axis] + shape[axis + 1 :]
+def _labels_of_blocks(target: Array, input: Array, x: Array, ignore_index: int) -> tuple[Array, Array | None]:
+    """The same for (C,), (N, C) or (N, C, d1, ...), in the shape of a term for each row of its blocks x."""
+    shape = input.shape[:-1] if input.ndim < 2 else input.shape[:1] + input.shape[2:]
+    labels, kept = _labels(target, shape, x.shape[1], ignore_index)
+    of_blocks = x.shape[:1] + x.shape[2:]
+    return labels.reshape(of_blocks), kept if kept is None else kept.reshape(of_blocks)
 
 
-def _row_weights(labels: Array, kept: Array | None, weight: Array | None) -> Array:
-    """The class weight of each row's label, 0 for an ignored row."""
-    weights = np.ones(labels.size) if weight is None else weight.take(labels)
+def _blocks(array: Array) -> Array:
+    """(C,) or (N, C) as (N, C), and (N, C, d1, ...) as (N, C, D): the classes stay on axis 1, nothing is moved."""
+    if array.ndim == 1:
+        return array[None]
+    return array if array.ndim == 2 else array.reshape(*array.shape[:2], math.prod(array.shape[2:]))
+
+
+def _row_weights(labels: Array, kept: Array | None, weight: Array | None) -> Array | float:
+    """The class weight of each label, 0 for an ignored one; 1 where nothing is weighted."""
+    if weight is None:
+        return 1.0 if kept is None else kept.astype(np.float64)
+    weights: Array = weight.take(labels)
     return weights if kept is None else weights * kept
 
 
@@ -289,25 +309,30 @@ def nll_loss(input: Any, target: Any, weight: Any = None, ignore_index: int = -1
     """
     # l_n = -w_t x_(n, t), t = target_n, w_t = 0 if t = ignore_index;  "mean" divides by sum_n w_t
     # dl_n/dx_(n, j) = -w_t if j = t else 0
-    classes = _classes(input, weight)
-    axis = min(input.ndim - 1, 1)
-    labels, kept = _labels(target, _without(axis, input.shape), classes, ignore_index)
-    rows = to_rows(input, axis)
-    at = labels + np.arange(0, rows.size, classes)
+    _check_classes(input, weight)
+    x = _blocks(input)
+    labels, kept = _labels_of_blocks(target, input, x, ignore_index)
+    at = entries(labels, x.shape)
     weights = _row_weights(labels, kept, weight)
-    value = _product(-weights, rows.take(at))
+    value = x.take(at)
+    value = _product(-weights, value) if isinstance(weights, np.ndarray) else -value
     if kept is not None:
         value[~kept] = 0.0
 
     def pullback(g: Array | float) -> Gradients:
-        slope = weights * -np.reshape(g, -1)
+        slope = np.asarray(weights * -(np.reshape(g, at.shape) if np.ndim(g) else g))
         if kept is not None:
             slope[~kept] = 0.0  # and not 0 * NaN where nothing is left to average
-        gradient = np.zeros(rows.shape)
-        gradient.reshape(-1)[at] = slope
-        return {"input": from_rows(gradient, input.shape, axis)}
+        gradient = np.zeros(input.size)
+        gradient[at] = slope
+        return {"input": gradient.reshape(input.shape)}
 
-    return Terms(value.reshape(target.shape), pullback, denominator=float(weights.sum()))
+    return Terms(value.reshape(target.shape), pullback, denominator=_total(weights))
+
+
+def _total(weights: Array | float) -> float | None:
+    """What "mean" divides by: the sum of the weights, or the number of terms."""
+    return float(weights.sum()) if isinstance(weights, np.ndarray) else None
 
 
 @loss(
@@ -346,105 +371,104 @@ def cross_entropy(
     # l = sum_j a_j (log1p(R) - z_j),  a_j = w_j ((1 - s) target_j + s / C),  s = label_smoothing
     # dl/dx_j = A p_j - a_j,  A = sum_j a_j (1 for unit_targets);  at the maximum A - a_j - A R / (1 + R): no cancelling
     # dl/dtarget_j = (1 - s) w_j (log1p(R) - z_j)
-    classes = _classes(input, weight)
+    _check_classes(input, weight)
     if target.shape != input.shape:
-        return _cross_entropy_of_labels(input, target, weight, ignore_index, label_smoothing, classes)
+        return _cross_entropy_of_labels(input, target, weight, ignore_index, label_smoothing)
     if ignore_index >= 0:
         raise ValueError(f"ignore_index goes with labels; it is {ignore_index}, and target holds probabilities")
     target = target.astype(np.float64, copy=False)
     return _cross_entropy_of_probabilities(input, target, weight, label_smoothing, unit_targets)
 
 
-def _cross_entropy_of_labels(
-    input: Array, target: Array, weight: Array | None, ignore_index: int, s: float, classes: int
-) -> Terms:
+def _cross_entropy_of_labels(input: Array, target: Array, weight: Array | None, ignore_index: int, s: float) -> Terms:
     # a_j = spike + flat_j at the label, flat_j elsewhere:  spike = (1 - s) w_t, flat = s w / C
-    axis = min(input.ndim - 1, 1)
-    labels, kept = _labels(target, _without(axis, input.shape), classes, ignore_index)
-    z, e, top, rest = shifted_exponentials(to_rows(input, axis))
-    first = np.arange(0, z.size, classes)
-    at = labels + first
+    x = _blocks(input)
+    labels, kept = _labels_of_blocks(target, input, x, ignore_index)
+    z, e, top, rest = shifted_exponentials(x)
+    at = entries(labels, x.shape)
     row_weight = _row_weights(labels, kept, weight)
-    flat = np.full(classes, s / classes) if weight is None else weight * (s / classes)
-    spike = row_weight * (1.0 - s) if s else row_weight
-    total = spike + flat.sum() if s else spike
+    flat = s / x.shape[1] * (np.ones(x.shape[1]) if weight is None else weight)
+    spike = (1.0 - s) * row_weight
+    total = spike + flat.sum()
     value = total * np.log1p(rest) - _product(spike, z.take(at))
     if s:
-        value -= _row_dot(flat, z)
+        value -= _dot(flat, z)
     if kept is not None:
         value[~kept] = 0.0
 
     def pullback(g: Array | float) -> Gradients:
-        g = np.reshape(g, -1) if np.ndim(g) else g
+        g = np.reshape(g, at.shape) if np.ndim(g) else g
         others = 1.0 + rest
         gradient = e * (total * g / others)[:, None]
         if s:
-            gradient -= flat * (g[:, None] if isinstance(g, np.ndarray) else g)
-        entries = gradient.reshape(-1)
-        entries[at] -= spike * g
-        beside = total - np.where(top == at, spike, 0.0)  # A - a_j at the maximum
+            gradient -= _per_class(flat, e) * np.expand_dims(g, 1 if np.ndim(g) else 0)
+        flattened = gradient.reshape(-1)
+        flattened[at] -= spike * g
+        beside = total - spike * (top == at)  # A - a_j at the maximum
         if s:
-            beside -= flat.take(top - first)
-        entries[top] = (beside - total * rest / others) * g
+            beside -= np.broadcast_to(_per_class(flat, e), e.shape).take(top)
+        flattened[top] = (beside - total * rest / others) * g
         if kept is not None:
-            gradient[~kept] = 0.0
-        return {"input": from_rows(gradient, input.shape, axis)}
+            np.copyto(gradient, 0.0, where=~kept[:, None])
+        return {"input": gradient.reshape(input.shape)}
 
     def scale(g: Array | float) -> tuple[Array | float, Gradients]:
-        g = np.reshape(g, -1) if np.ndim(g) else g
-        size = np.zeros(z.shape) + np.abs(flat) * np.reshape(g, (-1, 1))
+        g = np.broadcast_to(np.reshape(g, at.shape) if np.ndim(g) else g, at.shape)
+        size = np.abs(_per_class(flat, e)) * g[:, None]
         size.reshape(-1)[at] += np.abs(spike) * g
-        return np.abs(total).reshape(target.shape), {"input": from_rows(size, input.shape, axis)}
+        return np.broadcast_to(np.abs(total), at.shape).reshape(target.shape), {"input": size.reshape(input.shape)}
 
-    return Terms(value.reshape(target.shape), pullback, scale, denominator=float(row_weight.sum()))
+    return Terms(value.reshape(target.shape), pullback, scale, denominator=_total(row_weight))
 
 
 def _cross_entropy_of_probabilities(
     input: Array, target: Array, weight: Array | None, s: float, unit_targets: bool
 ) -> Terms:
-    axis = min(input.ndim - 1, 1)
-    shape = _without(axis, input.shape)
-    z, e, top, rest = shifted_exponentials(to_rows(input, axis))
-    a = to_rows(target, axis)
+    x, a = _blocks(input), _blocks(target)
+    shape = input.shape[:-1] if input.ndim < 2 else input.shape[:1] + input.shape[2:]
+    z, e, top, rest = shifted_exponentials(x)
     if s:
         a = (1.0 - s) * a
-        a += s / z.shape[1]
+        a += s / x.shape[1]
     if weight is not None:
-        a = a * weight
+        a = a * _per_class(weight, x)
     total = a.sum(axis=1)
     log_sum = np.log1p(rest)
-    value = total * log_sum - _row_dot(a, z)
-    slope = np.asarray(1.0 - s) if weight is None else (1.0 - s) * weight
+    value = total * log_sum - _dot(a, z)
+    slope = 1.0 - s if weight is None else (1.0 - s) * _per_class(weight, x)
+
+    def each_row(g: Array | float) -> Array | float:
+        return np.reshape(g, total.shape)[:, None] if np.ndim(g) else g
 
     def pullback(g: Array | float) -> Gradients:
-        g = np.reshape(g, (-1, 1)) if np.ndim(g) else g
         others = 1.0 + rest
         whole = np.ones_like(total) if unit_targets else total
         gradient = e * (whole / others)[:, None]
         gradient -= a
         gradient.reshape(-1)[top] = whole - a.take(top) - whole * rest / others
-        gradient *= g
-        of_target = _product(slope * g, log_sum[:, None] - z)
-        return {
-            "input": from_rows(gradient, input.shape, axis),
-            "target": from_rows(of_target, input.shape, axis),
-        }
+        gradient *= each_row(g)
+        of_target = _product(slope * each_row(g), log_sum[:, None] - z)
+        return {"input": gradient.reshape(input.shape), "target": of_target.reshape(input.shape)}
 
     def scale(g: Array | float) -> tuple[Array | float, Gradients]:
-        g = np.reshape(g, (-1, 1)) if np.ndim(g) else g
-        of_target = np.broadcast_to(np.abs(slope) * g, z.shape)
-        return np.abs(total).reshape(shape), {
-            "input": from_rows(np.abs(a) * g, input.shape, axis),
-            "target": from_rows(of_target, input.shape, axis),
-        }
+        of_input, of_target = np.abs(a) * each_row(g), np.broadcast_to(np.abs(slope) * each_row(g), x.shape)
+        gradients = {"input": of_input.reshape(input.shape), "target": of_target.reshape(input.shape)}
+        return np.abs(total).reshape(shape), gradients
 
     return Terms(value.reshape(shape), pullback, scale)
 
 
-def _row_dot(a: Array, z: Array) -> Array:
-    """sum_j a_j z_j of each row of z, with 0 * inf = 0; a is one row for all, or as many as z."""
-    total: Array = z @ a if a.ndim == 1 else np.einsum("ij,ij->i", a, z)
-    return _product(a, z).sum(axis=1) if np.isnan(total.sum()) else total
+def _per_class(weight: Array, x: Array) -> Array:
+    """One number for each class, so that it meets axis 1 of x."""
+    return weight if x.ndim == 2 else weight[:, None]
+
+
+def _dot(a: Array, z: Array) -> Array:
+    """sum_j a_j z_j over axis 1 of z, with 0 * inf = 0; a is one number for each class, or as many as z."""
+    total: Array = np.einsum("c,nc...->n..." if a.ndim == 1 else "nc...,nc...->n...", a, z)
+    if _has_nan(total):
+        total = _product(_per_class(a, z) if a.ndim == 1 else a, z).sum(axis=1)
+    return total
 
 
 @loss(
@@ -617,6 +641,7 @@ def categorical_hinge_loss(
         y = to_rows(target, -1).astype(np.float64)
     else:
         labels, _ = _labels(target, shape, x.shape[1], None)
+        labels = labels.reshape(-1)
         y = np.zeros(x.shape)
         y[np.arange(len(labels)), labels] = 1.0
     if definition == "crammer_singer":

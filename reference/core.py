@@ -70,7 +70,7 @@ class Real:
         return array
 
     def _in_range(self, name: str, array: Array) -> None:
-        low, high = array.min(), array.max()
+        low, high = np.minimum.reduce(array, axis=None), np.maximum.reduce(array, axis=None)
         if low != low:  # NaN in is NaN out: only the numbers are held to the range
             low, high = np.fmin.reduce(array, axis=None), np.fmax.reduce(array, axis=None)
         lowest = -math.inf if self.minimum is None else self.minimum
@@ -242,6 +242,9 @@ class Loss:
         self.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *common])
         parameters = self.__signature__.parameters.values()
         self.defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
+        self._ready: dict[str, Any] = {
+            name: self.arguments[name](name, default) for name, default in self.defaults.items()
+        }
         self.required = tuple(p.name for p in parameters if p.default is p.empty)
         self._positional = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
         self._broadcast = tuple(broadcast)
@@ -294,6 +297,9 @@ class Loss:
 
     def bind(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """The call's arguments by name, defaults filled in; TypeError as Python would raise it."""
+        return {**self.defaults, **self._given(args, kwargs)}
+
+    def _given(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         if len(args) > len(self._positional):
             raise TypeError(f"{self.name}() takes {len(self._positional)} positional arguments; {len(args)} were given")
         given = dict(zip(self._positional, args, strict=False))
@@ -302,18 +308,18 @@ class Loss:
                 raise TypeError(f"{self.name}() got {name} twice, by position and by name")
             if name not in self.arguments:
                 raise TypeError(f"{self.name}() has no argument {name!r}; it takes {', '.join(self.arguments)}")
-        bound = {**self.defaults, **given, **kwargs}
-        if len(bound) != len(self.arguments):
-            missing = [name for name in self.required if name not in bound]
+        given.update(kwargs)
+        missing = [name for name in self.required if name not in given]
+        if missing:
             raise TypeError(f"{self.name}() needs {' and '.join(missing)}")
-        return bound
+        return given
 
     def _forward(
         self, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> tuple[Any, Terms, Any, dict[str, tuple[int, ...]]]:
-        bound = self.bind(*args, **kwargs)
-        for name, argument in self.arguments.items():
-            bound[name] = argument(name, bound[name])
+        bound = self._ready.copy()  # the defaults, checked once
+        for name, value in self._given(args, kwargs).items():
+            bound[name] = self.arguments[name](name, value)
         shapes = {name: bound[name].shape for name in self.differentiable}
         scalar = self._broadcast_arguments(bound)
         with np.errstate(all="ignore"):  # an overflow or 0/0 is part of the answer: inf and NaN are returned
@@ -370,7 +376,7 @@ def _reduce(terms: Terms, weight: Array | None, bound: Mapping[str, Any], batch:
         raise ValueError(f"avg_factor goes with reduction 'mean' or 'none'; reduction is {reduction!r}")
     if reduction == "none":
         return (value, 1.0) if weight is None else (value * weight, weight)
-    total = float(np.sum(value) if weight is None else np.vdot(value, weight))
+    total = float(np.add.reduce(value, axis=None) if weight is None else np.vdot(value, weight))
     denominator: float
     if reduction == "sum":
         denominator = 1.0

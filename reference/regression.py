@@ -64,13 +64,16 @@ def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float
     """
     # d = x - y;  l = d^2 / (2 beta) if |d| < beta else |d| - beta / 2
     # dl/dx = d / beta if |d| < beta else sign(d);  dl/dy = -dl/dx
+    # With c = clip(d, -beta, beta) both branches are one: l = (c / beta) (d - c / 2), dl/dx = c / beta.
     d = input - target
-    size = np.abs(d)
     if beta == 0.0:
-        return _of_difference(size, np.sign(d), None)
-    inside = size < beta
-    value = np.where(inside, 0.5 * d * (d / beta), size - 0.5 * beta)
-    return _of_difference(value, np.clip(d / beta, -1.0, 1.0), None)
+        return _of_difference(np.abs(d), np.sign(d), None)
+    value = np.clip(d, -beta, beta)
+    slope = value / beta
+    value *= -0.5
+    value += d
+    value *= slope
+    return _of_difference(value, slope, None)
 
 
 @loss({**_WEIGHTED, "delta": Number(minimum=0.0)}, broadcast=_WEIGHTED)
@@ -82,7 +85,9 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
     Source: Huber 1964, https://doi.org/10.1214/aoms/1177703732; torch.nn.functional.huber_loss.
     """
     # d = x - y;  l = w d^2 / 2 if |d| <= delta else w delta (|d| - delta / 2)
-    # dl/dx = w clip(d, -delta, delta) = -dl/dy
-    d = input - target
-    slope = np.clip(d, -delta, delta)
-    return _of_difference(slope * (d - 0.5 * slope), slope, weight)
+    # With c = clip(d, -delta, delta) both branches are one: l = w c (d - c / 2), dl/dx = w c = -dl/dy.
+    value = input - target
+    slope = np.clip(value, -delta, delta)
+    value -= 0.5 * slope
+    value *= slope
+    return _of_difference(value, slope, weight)

@@ -437,9 +437,17 @@ def test_nothing_to_average(name: str) -> None:
     for rows, labels in ((ROWS, [-100] * 5), (np.zeros((0, 3)), [])):
         assert np.isnan(loss(rows, labels))
         assert loss(rows, labels, reduction="sum") == 0.0
+        assert not loss.vjp(rows, labels)[1]()["input"].any()  # 0 for an ignored row, though the mean is NaN
         value, pullback = loss.vjp(rows, labels, zero_division=0.0)
         assert value == 0.0
         assert not pullback()["input"].any()
+
+
+def test_unit_targets_is_tensorflows_gradient() -> None:
+    target = np.array([[0.5, 0.1, 0.1]])
+    value, pullback = reference.cross_entropy.vjp(ROWS[:1], target, unit_targets=True)
+    assert value == reference.cross_entropy(ROWS[:1], target)
+    np.testing.assert_allclose(pullback()["input"], reference.softmax(ROWS[:1]) - target, rtol=1e-15)
 
 
 # Each argument refused, with the words that name it.
