@@ -38,6 +38,7 @@ MODES = {"eager": evaluate}
 
 _DOCS = "https://keras.io/api/losses/"
 _SOURCE = "https://github.com/keras-team/keras/blob/v3.15.0/keras/src/"
+_SOURCE_2 = "https://github.com/keras-team/tf-keras/blob/v2.15.0/tf_keras/"
 
 
 def _takes(name: str, argument: str) -> bool:
@@ -80,6 +81,11 @@ def per_sample(weight: Any) -> Any:
     return weight if weight is None or weight.ndim < 2 or weight.shape[-1] != 1 else weight[..., 0]
 
 
+def keras_2(*dialects: Dialect) -> tuple[Dialect, ...]:
+    """The dialects, where this is Keras 2."""
+    return dialects if KERAS_2 else ()
+
+
 # --- Activations
 
 
@@ -88,7 +94,20 @@ def sigmoid(input):  # type: ignore[no-untyped-def]
     return keras.activations.sigmoid(input)
 
 
-@implements("softmax", "keras.activations.softmax", known_issues=(ONEDNN_NAN,))
+@implements(
+    "softmax",
+    "keras.activations.softmax",
+    dialects=keras_2(
+        Dialect(
+            "no-vector",
+            "A vector is refused: the first axis is that of the samples.",
+            _SOURCE_2 + "activations.py",
+            raises="ValueError",
+            when=lambda call: call.arguments["input"].ndim == 1,
+        )
+    ),
+    known_issues=(ONEDNN_NAN,),
+)
 def softmax(input, dim):  # type: ignore[no-untyped-def]
     return keras.activations.softmax(input, axis=dim)
 
@@ -129,17 +148,40 @@ AVERAGE = Dialect(
 )
 ALIGN = Dialect(
     "aligned-ranks",
-    "A vector against a column is made a column too: the two do not broadcast against each other.",
-    _SOURCE + "losses/loss.py#L96",
-    parameters=lambda call: {"input": call.arguments["input"][:, np.newaxis], "average_last_axis": True},
+    "A vector against a column does not broadcast: one takes the rank of the other.",
+    _SOURCE_2 + "utils/losses_utils.py" if KERAS_2 else _SOURCE + "losses/loss.py#L96",
+    parameters=lambda call: {
+        "average_last_axis": True,
+        **(
+            {"target": call.arguments["target"][:, 0]} if KERAS_2 else {"input": call.arguments["input"][:, np.newaxis]}
+        ),
+    },
     when=lambda call: call.arguments["input"].ndim == 1 and call.arguments["target"].ndim == 2,
 )
-NO_ELEMENTS = Dialect(
-    "no-elements",
+FUNCTION_BROADCASTS = KnownIssue(
+    "class-aligns",
+    "The class gives a vector and a column one rank, the function broadcasts them: two losses of one name.",
+    _SOURCE_2 + "losses.py",
+    versions="<3",
+    symptom="any",
+    aspects=("twin",),
+    when=lambda call: call.arguments["input"].ndim == 1 and call.arguments["target"].ndim == 2,
+)
+NO_WEIGHT = Dialect(
+    "no-weight",
     "The mean with all weights 0 is 0.",
     _SOURCE + "losses/loss.py#L136",
     parameters={"zero_division": 0.0},
     when=lambda call: _weight(call) is not None and not np.any(_weight(call)),
+)
+NO_SAMPLES = keras_2(
+    Dialect(
+        "no-samples",
+        "The mean of no samples is 0.",
+        _SOURCE_2 + "utils/losses_utils.py",
+        parameters={"zero_division": 0.0},
+        when=lambda call: not _input(call).size,
+    )
 )
 EMPTY = KnownIssue(
     "empty-not-reduced",
@@ -179,7 +221,13 @@ def _bounds(call: Call) -> tuple[float, float]:
 
 # --- Regression
 
-_REGRESSION = (AVERAGE, ALIGN, NO_ELEMENTS)
+# Without mean_with_sample_weight, no mean divides by weights.
+_REGRESSION = (AVERAGE, ALIGN, *NO_SAMPLES, *((NO_WEIGHT,) if "mean_with_sample_weight" in REDUCTIONS else ()))
+_REGRESSION_FUNCTION: dict[str, Any] = {
+    "dialects": (AVERAGE,) if KERAS_2 else (AVERAGE, ALIGN),
+    "known_issues": (FUNCTION_BROADCASTS,),
+    **_FUNCTION,
+}
 
 
 @implements("l1_loss", "keras.losses.MeanAbsoluteError", dialects=_REGRESSION, known_issues=(EMPTY,), **_CLASS)
@@ -192,8 +240,7 @@ def mean_absolute_error_class(input, target, reduction, sample_weight=None):  # 
     "l1_loss",
     "keras.losses.mean_absolute_error",
     twin="keras.losses.MeanAbsoluteError",
-    dialects=(AVERAGE, ALIGN),
-    **_FUNCTION,
+    **_REGRESSION_FUNCTION,
 )
 def mean_absolute_error(input, target):  # type: ignore[no-untyped-def]
     return keras.losses.mean_absolute_error(target, input)
@@ -209,13 +256,21 @@ def mean_squared_error_class(input, target, reduction, sample_weight=None):  # t
     "mse_loss",
     "keras.losses.mean_squared_error",
     twin="keras.losses.MeanSquaredError",
-    dialects=(AVERAGE, ALIGN),
-    **_FUNCTION,
+    **_REGRESSION_FUNCTION,
 )
 def mean_squared_error(input, target):  # type: ignore[no-untyped-def]
     return keras.losses.mean_squared_error(target, input)
 
 
+_FLOATX = keras_2(
+    Dialect(
+        "floatx",
+        "Prediction and target are cast to floatx, which is float32, and so the loss is float32.",
+        _SOURCE_2 + "losses.py",
+        dtype="float32",
+        when=lambda call: call.dtype == "float64",
+    )
+)
 _INFINITE = KnownIssue(
     "infinite-error-nan",
     "The gradient at an infinite error is NaN: where() multiplies the slope of the branch that is not taken by 0.",
@@ -232,6 +287,7 @@ _INFINITE = KnownIssue(
     "keras.losses.Huber",
     dialects=(
         *_REGRESSION,
+        *_FLOATX,
         accepts("any-delta", "A negative delta is not refused.", lambda call: call.arguments["delta"] < 0.0),
     ),
     known_issues=(EMPTY, _INFINITE),
@@ -246,8 +302,8 @@ def huber_class(input, target, reduction, delta, sample_weight=None):  # type: i
     "huber_loss",
     "keras.losses.huber",
     twin="keras.losses.Huber",
-    dialects=(AVERAGE, ALIGN),
-    known_issues=(_INFINITE,),
+    dialects=(*_REGRESSION_FUNCTION["dialects"], *_FLOATX),
+    known_issues=(_INFINITE, FUNCTION_BROADCASTS),
     **_FUNCTION,
 )
 def huber(input, target, delta):  # type: ignore[no-untyped-def]
@@ -256,13 +312,21 @@ def huber(input, target, delta):  # type: ignore[no-untyped-def]
 
 # --- Classification: probabilities and logits of a yes
 
-_CLIP = Dialect(
-    "clip",
-    "Probabilities are clipped to [1e-7, 1 - 1e-7], with no gradient beyond.",
-    _SOURCE + "backend/tensorflow/nn.py",
-    parameters=lambda call: {"clip": _bounds(call)},
-    when=lambda call: bool(np.any(np.clip(call.arguments["input"], *_bounds(call)) != call.arguments["input"])),
-)
+if KERAS_2:
+    _CLIP = Dialect(
+        "clip",
+        "Probabilities are clipped to [1e-7, 1 - 1e-7], with no gradient beyond, and 1e-7 is added in both logarithms.",
+        _SOURCE_2 + "backend.py",
+        parameters=lambda call: {"clip": _bounds(call), "epsilon": keras.backend.epsilon()},
+    )
+else:
+    _CLIP = Dialect(
+        "clip",
+        "Probabilities are clipped to [1e-7, 1 - 1e-7], with no gradient beyond.",
+        _SOURCE + "backend/tensorflow/nn.py",
+        parameters=lambda call: {"clip": _bounds(call)},
+        when=lambda call: bool(np.any(np.clip(call.arguments["input"], *_bounds(call)) != call.arguments["input"])),
+    )
 
 
 def _outside(call: Call) -> bool:
@@ -272,7 +336,12 @@ def _outside(call: Call) -> bool:
 @implements(
     "binary_cross_entropy",
     "keras.losses.BinaryCrossentropy",
-    dialects=(AVERAGE, _CLIP, accepts("any-probability", "A number outside [0, 1] is not refused.", _outside)),
+    dialects=(
+        AVERAGE,
+        *NO_SAMPLES,
+        _CLIP,
+        accepts("any-probability", "A number outside [0, 1] is not refused.", _outside),
+    ),
     known_issues=(EMPTY, zero_at_nan("clip_by_value")),
     **_CLASS,
 )
@@ -296,7 +365,7 @@ def binary_crossentropy(input, target):  # type: ignore[no-untyped-def]
 @implements(
     "binary_cross_entropy_with_logits",
     "keras.losses.BinaryCrossentropy",
-    dialects=(AVERAGE,),
+    dialects=(AVERAGE, *NO_SAMPLES),
     known_issues=(EMPTY,),
     **_CLASS,
 )
@@ -332,6 +401,7 @@ _SATURATED = KnownIssue(
     "keras.losses.BinaryFocalCrossentropy",
     dialects=(
         AVERAGE,
+        *NO_SAMPLES,
         accepts("any-alpha", "An alpha above 1 is not refused.", lambda call: call.arguments["alpha"] > 1.0),
         accepts("any-gamma", "A negative gamma is not refused.", lambda call: call.arguments["gamma"] < 0.0),
     ),
@@ -374,9 +444,27 @@ _SMOOTHED_AXIS = KnownIssue(
     "smoothing-axis",
     "label_smoothing is divided by the length of the last axis, not of the axis of the classes.",
     "https://github.com/keras-team/keras/issues/23451",
-    versions=">=2.13,<3.16",
+    versions=">=3.0,<3.16",
     symptom="number",
     when=lambda call: call.arguments["label_smoothing"] > 0.0 and call.arguments["input"].ndim > 2,
+)
+_ONE_CLASS = KnownIssue(
+    "one-class",
+    "Logits of a single class lose their last axis, because the labels have none, and then do not fit them.",
+    _SOURCE_2 + "utils/losses_utils.py",
+    versions="<3",
+    symptom="any",
+    aspects=("",),
+    when=lambda call: call.arguments["input"].shape[1:] == (1,),
+)
+_NO_BATCH = keras_2(
+    Dialect(
+        "no-scalar-mask",
+        "One label alone cannot be ignored.",
+        _SOURCE_2 + "backend.py",
+        raises="ValueError",
+        when=lambda call: call.arguments["input"].ndim == 1,
+    )
 )
 _SOFT: dict[str, Any] = {
     "unsupported": (PROBABILITIES_ONLY,),
@@ -423,8 +511,9 @@ def categorical_crossentropy(input, target, label_smoothing):  # type: ignore[no
             parameters={"zero_division": 0.0},
             when=lambda call: bool(np.all(call.arguments["target"] == call.arguments["ignore_index"])),
         ),
+        *_NO_BATCH,
     ),
-    known_issues=(EMPTY,),
+    known_issues=(EMPTY, _ONE_CLASS),
     lacks={"weight": "it has no weights of classes"},
 )
 def sparse_categorical_crossentropy_class(  # type: ignore[no-untyped-def]
@@ -442,6 +531,8 @@ def sparse_categorical_crossentropy_class(  # type: ignore[no-untyped-def]
     ("none",),
     twin="keras.losses.SparseCategoricalCrossentropy",
     unsupported=(INDICES_ONLY,),
+    dialects=_NO_BATCH,
+    known_issues=(_ONE_CLASS,),
     lacks={"weight": "it has no weights of classes"},
 )
 def sparse_categorical_crossentropy(input, target, ignore_index):  # type: ignore[no-untyped-def]
@@ -580,7 +671,7 @@ _CLIP_BOTH = Dialect(
     (*REDUCTIONS, "batchmean"),
     dtypes=DTYPES,
     unsupported=(SAMPLES_ONLY,),
-    dialects=(_SUM, _CLIP_BOTH),
+    dialects=(_SUM, _CLIP_BOTH, *NO_SAMPLES),
     known_issues=(EMPTY,),
 )
 def kl_divergence_class(input, target, reduction, sample_weight=None):  # type: ignore[no-untyped-def]
@@ -619,7 +710,7 @@ _SUBGRADIENT = Dialect(
 @implements(
     "hinge_loss",
     "keras.losses.Hinge",
-    dialects=(AVERAGE, _SUBGRADIENT, _AUTO),
+    dialects=(AVERAGE, *NO_SAMPLES, _SUBGRADIENT, _AUTO),
     known_issues=(EMPTY, zero_at_nan("maximum")),
     **_CLASS,
 )
@@ -642,7 +733,7 @@ def hinge(input, target):  # type: ignore[no-untyped-def]
 @implements(
     "squared_hinge_loss",
     "keras.losses.SquaredHinge",
-    dialects=(AVERAGE, _AUTO),
+    dialects=(AVERAGE, *NO_SAMPLES, _AUTO),
     known_issues=(EMPTY, zero_at_nan("maximum")),
     **_CLASS,
 )

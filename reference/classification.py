@@ -102,6 +102,8 @@ def binary_cross_entropy(
     log_a, log_b = np.log(a), np.log1p(epsilon - p)
     if epsilon:  # near 1 it is 1 - p that loses nothing
         log_b = np.where(p > 0.5, np.log((1.0 - p) + epsilon), log_b)
+    if epsilon:  # near 1 it is 1 - p that loses nothing
+        log_b = np.where(p > 0.5, np.log((1.0 - p) + epsilon), log_b)
     value = _product(target, np.maximum(log_a, log_clamp) if log_clamp > -math.inf else log_a)
     value += _product(1.0 - target, np.maximum(log_b, log_clamp) if log_clamp > -math.inf else log_b)
     value *= -1.0 if weight is None else -weight

@@ -50,3 +50,15 @@ def test_unit_targets_change_the_gradient_alone():
         expected = [float(mpf(G[n]) * (mp.exp(lp) - mpf(t))) for lp, t in zip(_log_p(row), target[n], strict=True)]
         np.testing.assert_allclose(pullback(G)["input"][n], expected, rtol=4e-15)
         assert value[n] == pytest.approx(float(-sum(mpf(t) * lp for lp, t in zip(_log_p(row), target[n], strict=True))))
+
+
+@pytest.mark.parametrize("p", [0.0, 1e-9, 0.25, 0.5, 0.75, 1.0 - 1e-7, 1.0 - 2.0**-53, 1.0])
+@pytest.mark.parametrize("y", [0.0, 0.25, 1.0])
+def test_epsilon_inside_both_logarithms(p, y):
+    value, pullback = reference.binary_cross_entropy.vjp([p], [y], reduction="sum", epsilon=1e-7)
+    eps, p_, y_ = mpf(1e-7), mpf(p), mpf(y)
+    a, b = p_ + eps, 1 - p_ + eps
+    assert value == pytest.approx(float(-y_ * mp.log(a) - (1 - y_) * mp.log(b)), rel=4e-16, abs=3e-16)
+    gradients = pullback()
+    assert gradients["input"][0] == pytest.approx(float((1 - y_) / b - y_ / a), rel=1e-14, abs=1e-15)
+    assert gradients["target"][0] == pytest.approx(float(mp.log(b) - mp.log(a)), rel=1e-14, abs=3e-16)
