@@ -153,6 +153,19 @@ def test_the_natural_scale_is_what_is_added():
     assert sizes["boxes1"][2] == pytest.approx(abs(gradient[2]) + (1 + 1 / 7) / 7 + 2 / 49)
 
 
+def test_the_natural_scale_of_the_aspect_ratio():
+    # 8 / pi^2 alpha (|t| (1 + 1 / D) + 3 pi) |dt|, D the trade-off's denominator, on top of the DIoU loss's own scale.
+    wide, tall = [0.0, 0.0, 2.0, 1.0], [0.0, 0.0, 1.0, 2.0]
+    _, complete = reference.complete_box_iou_loss.scales(wide, tall, eps=0.0, cotangent=1.0)
+    _, distance = reference.distance_box_iou_loss.scales(wide, tall, eps=0.0, cotangent=1.0)
+    t = math.atan(2.0) - math.atan(0.5)
+    d = 2 / 3 + 4 / math.pi**2 * t**2
+    extra = 8 / math.pi**2 * (1 - 2 / 3 / d) * (t * (1 + 1 / d) + 3 * math.pi) / 5  # at x2: |dt/dw| = 1 / 5
+    gradients = [getattr(reference, n).vjp(wide, tall, eps=0.0)[1](1.0)["boxes1"][2] for n in LOSSES[2:]]
+    found = complete["boxes1"][2] - distance["boxes1"][2] - abs(gradients[1]) + abs(gradients[0])
+    assert found == pytest.approx(extra)
+
+
 def test_identical_boxes_share_their_edges():
     # w = h = 2: half of the edge's 2 (1 + iou) / U, less iou / U of the area, cancel.
     _, pullback = reference.iou_loss.vjp([0.0, 0.0, 2.0, 2.0], [0.0, 0.0, 2.0, 2.0], eps=0.0)
