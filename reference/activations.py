@@ -38,21 +38,34 @@ def entries(classes: Array, shape: tuple[int, ...]) -> Array:
     return index
 
 
-def shifted_exponentials(x: Array) -> tuple[Array, Array, Array, Array]:
-    """What the softmax over axis 1 of (N, C) or (N, C, D) is made of: z = x - x_k, e^z, k as a flat index, the rest.
-
-    k is the (first) largest class. e holds 0 in its place, so that rest = sum_{j != k} e^{z_j} keeps its
-    digits however confident a row is: log sum_j e^{z_j} = log1p(rest), p_j = e^{z_j} / (1 + rest) for j != k.
-    """
+def shifted(x: Array) -> tuple[Array, Array]:
+    """z = x - x_k over axis 1 of (N, C) or (N, C, D), k the (first) largest class, and k's flat index."""
     if x.ndim == 2:
         top = entries(x.argmax(axis=1), x.shape)
-        z = np.subtract(x, x.take(top)[:, None], order="C")
-    else:  # along an axis that is not the last NumPy finds a maximum fast, and its place slowly
-        z = np.subtract(x, x.max(axis=1)[:, None], order="C")
-        top = entries((z == 0.0).argmax(axis=1), x.shape)
-    e = np.exp(z)
+        return np.subtract(x, x.take(top)[:, None], order="C"), top
+    # Along an axis that is not the last NumPy finds a maximum fast and its place slowly, so that is a maximum too.
+    z = np.subtract(x, x.max(axis=1)[:, None], order="C")
+    last = x.shape[1] - 1
+    from_last = ((z == 0.0) * np.arange(last, -1, -1, dtype=np.int32)[:, None]).max(axis=1)
+    return z, entries(np.subtract(last, from_last, dtype=np.int64), x.shape)
+
+
+def exponentials(z: Array, top: Array, out: Array | None = None) -> tuple[Array, Array]:
+    """e^z with 0 in the place of the largest class, and the sum of that over axis 1, the rest.
+
+    So the rest keeps its digits however confident a row is: log sum_j e^{z_j} = log1p(rest), and
+    p_j = e^{z_j} / (1 + rest) for j != k.
+    """
+    e = np.exp(z, out=out)
     e.reshape(-1)[top] = 0.0
-    return z, e, top, e.sum(axis=1)
+    return e, e.sum(axis=1)
+
+
+def shifted_exponentials(x: Array) -> tuple[Array, Array, Array, Array]:
+    """What the softmax over axis 1 is made of: z, e^z, the place of the largest, the rest."""
+    z, top = shifted(x)
+    e, rest = exponentials(z, top)
+    return z, e, top, rest
 
 
 def _rows_along(input: Array, dim: int) -> Array:

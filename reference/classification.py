@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lossparity.reference.activations import entries, shifted_exponentials, to_rows
+from lossparity.reference.activations import entries, exponentials, shifted, shifted_exponentials, to_rows
 from lossparity.reference.core import (
     REDUCTIONS,
     Argument,
@@ -102,8 +102,6 @@ def binary_cross_entropy(
     log_a, log_b = np.log(a), np.log1p(epsilon - p)
     if epsilon:  # near 1 it is 1 - p that loses nothing
         log_b = np.where(p > 0.5, np.log((1.0 - p) + epsilon), log_b)
-    if epsilon:  # near 1 it is 1 - p that loses nothing
-        log_b = np.where(p > 0.5, np.log((1.0 - p) + epsilon), log_b)
     value = _product(target, np.maximum(log_a, log_clamp) if log_clamp > -math.inf else log_a)
     value += _product(1.0 - target, np.maximum(log_b, log_clamp) if log_clamp > -math.inf else log_b)
     value *= -1.0 if weight is None else -weight
@@ -146,7 +144,7 @@ def binary_cross_entropy_with_logits(
     """Cross entropy of sigmoid(input) against the probability of a yes, exact in both tails.
 
     Shapes: input and target alike; weight and pos_weight broadcast to them. Domain: all reals; meaningful for
-    target in [0, 1], which is not checked, as nowhere else. Smooth. `pos_weight` multiplies the positive term.
+    target in [0, 1], which is not checked (torch does not either). Smooth. `pos_weight` multiplies the positive term.
     Source: torch.nn.functional.binary_cross_entropy_with_logits,
     https://docs.pytorch.org/docs/stable/generated/torch.nn.BCEWithLogitsLoss.html
     """
@@ -162,8 +160,9 @@ def binary_cross_entropy_with_logits(
     if pos_weight is None:
         h, c = positive - target, None
     else:
-        h = np.where(positive, 1.0 - target, -pos_weight * target)
-        c = pos_weight * target + (1.0 - target)
+        of_yes, of_no = pos_weight * target, 1.0 - target
+        h = positive * of_no - ~positive * of_yes
+        c = of_yes + of_no
     value = _product(h, input)
     value += log1p_e if c is None else c * log1p_e
     if weight is not None:
@@ -181,7 +180,7 @@ def binary_cross_entropy_with_logits(
         if pos_weight is None:
             return {"input": slope, "target": input * -g}
         of_target = (pos_weight - 1.0) * log1p_e
-        of_target -= input * np.where(positive, 1.0, pos_weight)
+        of_target -= input * (positive + ~positive * pos_weight)
         of_target *= g
         return {"input": slope, "target": of_target}
 
@@ -386,15 +385,18 @@ def _cross_entropy_of_labels(input: Array, target: Array, weight: Array | None, 
     # a_j = spike + flat_j at the label, flat_j elsewhere:  spike = (1 - s) w_t, flat = s w / C
     x = _blocks(input)
     labels, kept = _labels_of_blocks(target, input, x, ignore_index)
-    z, e, top, rest = shifted_exponentials(x)
     at = entries(labels, x.shape)
     row_weight = _row_weights(labels, kept, weight)
-    flat = s / x.shape[1] * (np.ones(x.shape[1]) if weight is None else weight)
     spike = (1.0 - s) * row_weight
-    total = spike + flat.sum()
-    value = total * np.log1p(rest) - _product(spike, z.take(at))
+    total = spike
+    z, top = shifted(x)
+    value = -_product(spike, z.take(at))
     if s:
+        flat = s / x.shape[1] * (np.ones(x.shape[1]) if weight is None else weight)
+        total = spike + flat.sum()
         value -= _dot(flat, z)
+    e, rest = exponentials(z, top, out=z)
+    value += total * np.log1p(rest)
     if kept is not None:
         value[~kept] = 0.0
 
@@ -416,7 +418,7 @@ def _cross_entropy_of_labels(input: Array, target: Array, weight: Array | None, 
 
     def scale(g: Array | float) -> tuple[Array | float, Gradients]:
         g = np.broadcast_to(np.reshape(g, at.shape) if np.ndim(g) else g, at.shape)
-        size = np.abs(_per_class(flat, e)) * g[:, None]
+        size = np.abs(_per_class(flat, e)) * g[:, None] if s else np.zeros(e.shape)
         size.reshape(-1)[at] += np.abs(spike) * g
         return np.broadcast_to(np.abs(total), at.shape).reshape(target.shape), {"input": size.reshape(input.shape)}
 
