@@ -523,6 +523,7 @@ def log_loss(
     if unknown.size:
         raise ValueError(f"y_true must hold only labels {names.tolist()}; it holds {unknown[0]}")
     low, high = _clip_range(clip)
+    size: Gradients = {}  # natural scale: renormalised, the label's slope is a difference
     if y_pred.size == len(y_true):  # one probability each: 1 - p is not formed, log1p(-p) keeps its digits
         raw, second = y_pred.reshape(-1), t == 1
         lowest, highest = np.where(second, low, 1.0 - high), np.where(second, high, 1.0 - low)
@@ -542,11 +543,13 @@ def log_loss(
         slope = np.zeros(p.shape)
         slope[each, t] = np.where(inside[each, t], -1.0 / p[each, t], 0.0)
         if renormalize == "before_clip":
+            size = {"y_pred": (np.abs(slope) + 1.0) / sums}
             slope[inside[each, t]] += 1.0
             slope /= sums
         if renormalize == "after_clip":
             sums = p.sum(axis=1, keepdims=True)
             terms += np.log(sums[:, 0])
+            size = {"y_pred": np.abs(slope) + inside / sums}
             slope += inside / sums
     weights = np.ones(len(t)) if sample_weight is None else sample_weight
     factor = weights / weights.sum() if normalize else weights
@@ -555,7 +558,11 @@ def log_loss(
         return {"y_pred": _product(factor[:, None] * g, slope).reshape(y_pred.shape)}
 
     value = _product(weights, terms).sum() / (weights.sum() if normalize else 1.0)
-    return Terms(np.asarray(value), pullback, lambda _: (np.sum(np.abs(factor)), {}))
+
+    def scale(g: Array | float) -> tuple[Array | float, Gradients]:
+        return np.sum(np.abs(factor)), {name: np.abs(factor)[:, None] * g * each for name, each in size.items()}
+
+    return Terms(np.asarray(value), pullback, scale)
 
 
 _HINGE: dict[str, Argument] = {
