@@ -22,7 +22,7 @@ import numpy as np
 from packaging.specifiers import SpecifierSet  # pytest, which we need, needs it
 
 from lossparity import reference
-from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue
+from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue, Unsupported
 from lossparity.conformance import tolerance
 from lossparity.conformance.cases import CASES, DTYPES, Case
 from lossparity.conformance.describe import DEFINITIONS
@@ -148,7 +148,17 @@ def unsupported(implementation: Implementation, case: Case, dtype: str) -> str |
                 continue
             return implementation.lacks.get(argument, f"{name} does not take {argument}")
     call = Call(case.name, dtype, {**loss.defaults, **case.build(DEFAULT_SEED, dtype)}, case.tags)
-    return next((each.reason for each in implementation.unsupported if each.when(call)), None)
+    return next((each.reason for each in implementation.unsupported if _applies(each, call)), None)
+
+
+def _applies(declared: Unsupported | Dialect | KnownIssue, call: Call) -> bool:
+    """Whether a declaration is for this call. One whose predicate cannot read bad input is not."""
+    try:
+        return declared.when(call)
+    except (IndexError, TypeError, ValueError):
+        if "error" in call.tags:
+            return False
+        raise
 
 
 @dataclass(frozen=True)
@@ -360,7 +370,7 @@ class Judge:
     ) -> Iterator[tuple[tuple[Dialect, ...], Ruling]]:
         """The ruling in each set of declared dialects, small ones first."""
         call = self.call(case, check.dtype)
-        spoken = [each for each in implementation.dialects if each.when(call)]
+        spoken = [each for each in implementation.dialects if _applies(each, call)]
         for size in range(1, len(spoken) + 1):
             for together in itertools.combinations(spoken, size):
                 if any(each.raises for each in together):
@@ -393,7 +403,7 @@ class Judge:
             for issue in implementation.known_issues
             if check.aspect.startswith(issue.aspects)
             and SpecifierSet(issue.versions).contains(self.version, prereleases=True)
-            and issue.when(call)
+            and _applies(issue, call)
         ]
         if not issues:
             return None
@@ -420,7 +430,7 @@ class Judge:
             verdict = "dialect"
         for case in CASES.get(implementation.loss, {}).values():
             for dtype in case.dtypes:
-                if unsupported(implementation, case, dtype) or not declared.when(self.call(case, dtype)):
+                if unsupported(implementation, case, dtype) or not _applies(declared, self.call(case, dtype)):
                     continue
                 for aspect in aspects(implementation, case, dtype):
                     one = dataclasses.replace(check, case=case.name, dtype=dtype, aspect=aspect)

@@ -6,6 +6,7 @@ not move with the case table.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lossparity.adapters.base import Dialect, Implementation, KnownIssue, Unsupported
+from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue, Unsupported
 from lossparity.conformance.cases import CASES, Case
 from lossparity.conformance.cases.table import rows
 from lossparity.conformance.data import given, positives, reals
@@ -542,6 +543,14 @@ def test_a_declaration_that_only_helps_another_is_still_needed() -> None:
     for name in ("half", "row-means"):
         check = decide(f"any/any/dialect:{name}", half_row_sum, dialects=(HALF, ROWS))
         assert check.verdict == "dialect"
+
+
+def test_a_predicate_need_not_read_bad_input() -> None:
+    def differ(call: Call) -> bool:
+        return "refused" not in call.case and bool(np.any(call.arguments["input"] > 100.0 + call.arguments["target"]))
+
+    assert decide("any/any/dialect:half", dialects=(dataclasses.replace(HALF, when=differ),)).verdict == "stale"
+    assert decide("bad-shapes-mean/float64/error", unsupported=(Unsupported("far", differ),)).verdict == "match"
 
 
 def test_the_declarations_of_an_entry_point_that_is_gone_are_not_stale() -> None:
