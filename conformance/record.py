@@ -1,25 +1,29 @@
 """The record of a run: what was checked, where, and what came of it. Written whole or not at all.
 
 On disk it is JSON (gzipped if the name ends in .gz): an object with `schema` (a whole number, never reused) and
-the fields of `Run`. `checks` is a list of rows in the order of `check_fields`. JSON has no infinity and no NaN:
-those numbers are the strings "inf", "-inf" and "nan".
+the fields of `Run`. `checks` has a column for each field of `Check`, which is what makes a record small enough to
+commit: a field of words is {"words": [...], "rows": [index into words, ...]}, any other a list. `ids` has only those
+IDs that are not made of the check's parts, by row. JSON has no infinity and no NaN: those numbers are the strings
+"inf", "-inf" and "nan".
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gc
 import gzip
 import json
 import math
 import os
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-SCHEMA = 1
+SCHEMA = 2
 
 # verdict: (sign, what it says). The first three hold; those in FAILING break parity; those in INCOMPLETE did not run.
 VERDICTS: dict[str, tuple[str, str]] = {
@@ -80,6 +84,13 @@ class Check:
 
 
 CHECK_FIELDS = tuple(f.name for f in dataclasses.fields(Check))
+_PARTS = ("loss", "implementation", "case", "dtype", "device", "mode", "aspect")  # of a check's ID
+_WORDS = (*_PARTS, "backend", "verdict", "reason")
+_NUMBERS = ("error_ulp", "margin", "seconds")
+_KINDS: dict[str, type] = {  # of Run's fields, in a file
+    "environment": dict, "seed": int, "command": list, "losses": dict, "implementations": dict, "backends": dict,
+    "census": dict, "data": str, "selection": dict, "accepted": list,
+}  # fmt: skip
 
 
 @dataclass
@@ -88,7 +99,8 @@ class Run:
 
     environment: lossparity, python, platform, machine, processor, cpus, and backends: name ->
         {"python", "packages": {distribution: version}, "devices": [...]} as that backend's process saw them.
-    losses: name -> {"summary", "source", "formula", "signature", "doc"} of the reference (doc: shapes, domain, kinks, errors).
+    losses: name -> {"summary", "source", "formula", "signature", "doc"} of the reference (doc: shapes, domain, kinks,
+        errors).
     implementations: name -> {"backend", "loss", "parameters", "reductions", "dtypes", "lacks", "no_gradient",
         "dialects": [{"name", "reason", "source", "says"}], "known_issues": [{"name", "reason", "link", "versions"}],
         "signature": [{"name", "kind", "default"}] of the entry point itself (None: it has none to be seen),
@@ -98,6 +110,10 @@ class Run:
         adapter], "excluded": {dotted name: why it is left out on purpose}}.
     backends: name -> {"status": "complete" | "not-run" | "crashed" | "timeout", "asked": by name on the
         command line, "reason", "last_words", "seconds"}.
+    data: a digest of the cases' data: two records compare only where both ran the same.
+    selection: which checks were asked for (the fields of `Selection`); empty where no one run could repeat it.
+    accepted: the changes that were accepted into this baseline, oldest first: {"reason", "when", "before", "after",
+        "findings"}.
     """
 
     environment: dict[str, Any]
@@ -110,6 +126,9 @@ class Run:
     implementations: dict[str, Any] = field(default_factory=dict)
     backends: dict[str, Any] = field(default_factory=dict)
     census: dict[str, Any] = field(default_factory=dict)
+    data: str = ""
+    selection: dict[str, Any] = field(default_factory=dict)
+    accepted: list[dict[str, Any]] = field(default_factory=list)
 
     def counts(self) -> dict[str, int]:
         """How many checks have each verdict; only verdicts that occur, in the order of VERDICTS."""
@@ -122,8 +141,7 @@ class Run:
 def save(run: Run, path: str | os.PathLike[str]) -> Path:
     """Write the record, whole or not at all."""
     data = {"schema": SCHEMA, **{f.name: getattr(run, f.name) for f in dataclasses.fields(run)}}
-    data["check_fields"] = CHECK_FIELDS
-    data["checks"] = [[getattr(check, name) for name in CHECK_FIELDS] for check in run.checks]
+    data["checks"] = _columns(run.checks)
     text = json.dumps(_finite(data), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     payload = text.encode()
     if str(path).endswith(".gz"):
@@ -152,15 +170,21 @@ def write_whole(path: str | os.PathLike[str], payload: bytes) -> Path:
 
 def load(path: str | os.PathLike[str]) -> Run:
     """Read a record (JSON, or the same gzipped). RecordError, with what to do, for anything that is not one."""
+    with _no_collection():
+        return _load(Path(path))
+
+
+def _load(path: Path) -> Run:
     try:
-        payload = Path(path).read_bytes()
+        payload = path.read_bytes()
     except OSError as error:
         raise RecordError(f"cannot read {path}: {error.strerror or error}") from None
     try:
         if payload[:2] == b"\x1f\x8b":
             payload = gzip.decompress(payload)
         data = json.loads(payload)
-    except (OSError, EOFError, ValueError) as error:
+        del payload  # of two large records each, when they are compared
+    except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
         raise RecordError(
             f"{path} is not a whole record: {error}. Write it again with `lossparity run -o DIR`"
         ) from None
@@ -172,21 +196,68 @@ def load(path: str | os.PathLike[str]) -> Run:
             "Read it with the release that wrote it, or run the matrix again"
         )
     try:
-        fields = data["check_fields"]
-        checks = [_check(dict(zip(fields, row, strict=True))) for row in data["checks"]]
         rest = {f.name: data[f.name] for f in dataclasses.fields(Run) if f.name != "checks"}
-        return Run(checks=checks, **rest)
-    except (KeyError, TypeError, ValueError) as error:
-        raise RecordError(f"{path} is damaged: {type(error).__name__}: {error}") from None
+        for name, kind in _KINDS.items():
+            if not isinstance(rest[name], kind):
+                raise TypeError(f"{name} is {rest[name]!r:.80}, not a {kind.__name__}")
+        return Run(checks=_checks(data["checks"]), **rest)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise RecordError(
+            f"{path} is damaged: {type(error).__name__}: {error}. Write it again with `lossparity run -o DIR`"
+        ) from None
 
 
-def _check(row: dict[str, Any]) -> Check:
-    for name in ("error_ulp", "margin", "seconds"):
-        if isinstance(row[name], str):
-            row[name] = float(row[name])
-    if row["verdict"] not in VERDICTS:
-        raise ValueError(f"unknown verdict {row['verdict']!r} in check {row['id']!r}")
-    return Check(**row)
+def _columns(checks: Sequence[Check]) -> dict[str, Any]:
+    """The checks by field."""
+    columns: dict[str, Any] = {}
+    for name in CHECK_FIELDS:
+        column = [getattr(check, name) for check in checks]
+        if name in _WORDS:
+            words: dict[str, int] = {}
+            rows = [words.setdefault(word, len(words)) for word in column]
+            columns[name] = {"words": list(words), "rows": rows}
+        elif name != "id":
+            columns[name] = column
+    columns["ids"] = {row: check.id for row, check in enumerate(checks) if check.id != _usual_id(check)}
+    return columns
+
+
+def _usual_id(check: Check) -> str:
+    return "/".join([getattr(check, name) for name in _PARTS])
+
+
+def _checks(columns: Mapping[str, Any]) -> list[Check]:
+    """The checks again. Their words are shared: a record of 50,000 would not fit into memory twice otherwise."""
+    fields: dict[str, list[Any]] = {}
+    for name in CHECK_FIELDS:
+        if name in _WORDS:
+            words, rows = columns[name]["words"], columns[name]["rows"]
+            if not all(isinstance(word, str) for word in words) or min(rows, default=0) < 0:
+                raise ValueError(f"the words of {name} are damaged")
+            fields[name] = [words[row] for row in rows]
+        elif name in _NUMBERS:
+            fields[name] = [each if each is None else float(each) for each in columns[name]]
+        elif name != "id":
+            fields[name] = columns[name]
+    unknown = set(columns["verdict"]["words"]) - set(VERDICTS)
+    if unknown:
+        raise ValueError(f"unknown verdict {min(unknown)!r}")
+    fields["id"] = ["/".join(parts) for parts in zip(*(fields[name] for name in _PARTS), strict=True)]
+    for row, identifier in columns["ids"].items():
+        fields["id"][int(row)] = str(identifier)
+    return [Check(*row) for row in zip(*(fields[name] for name in CHECK_FIELDS), strict=True)]
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """No search for garbage while a large record is read: there is none, and looking takes as long as reading."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _finite(value: Any) -> Any:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 from collections.abc import Iterator
+
+import numpy as np
 
 from lossparity.conformance.cases import activations, boxes, classification, focal, regression, segmentation
 from lossparity.conformance.cases.table import DTYPES, TAGS, Case
 
-__all__ = ["CASES", "DTYPES", "TAGS", "Case"]
+__all__ = ["CASES", "DTYPES", "TAGS", "Case", "digest"]
 
 
 def _cases() -> Iterator[Case]:
@@ -19,3 +23,19 @@ CASES: dict[str, dict[str, Case]] = {}
 for _case in _cases():
     if CASES.setdefault(_case.loss, {}).setdefault(_case.name, _case) is not _case:
         raise ValueError(f"two cases of {_case.loss} are named {_case.name}")
+
+
+@functools.lru_cache
+def digest(seed: int) -> str:
+    """A SHA-256 over the data of every case: two runs compare only where it is the same."""
+    whole = hashlib.sha256()
+    for loss, cases in CASES.items():
+        for name, case in cases.items():
+            whole.update(f"{loss}/{name} {sorted(case.tags)} {case.dtypes}".encode())
+            for argument, value in case.build(seed, "float64").items():
+                if isinstance(value, np.ndarray):
+                    whole.update(f"{argument} {value.dtype} {value.shape} {case.arrays[argument].strided}".encode())
+                    whole.update(value.tobytes())
+                else:
+                    whole.update(f"{argument}={value!r}".encode())
+    return whole.hexdigest()

@@ -23,6 +23,7 @@ class Case:
     """One row: a loss, a name that is unique within it, and its arguments.
 
     arrays: recipes by argument; options: everything else that is not left at its default.
+    quick: whether the quick matrix has it: of each row of the table the first reduction and the mean.
     """
 
     loss: str
@@ -31,6 +32,7 @@ class Case:
     options: Mapping[str, Any] = field(default_factory=dict)
     tags: frozenset[str] = frozenset()
     dtypes: tuple[str, ...] = DTYPES
+    quick: bool = True
 
     def build(self, seed: int, dtype: str) -> dict[str, Any]:
         """The arguments that differ from the defaults, arrays rounded to `dtype` (integer ones are int64)."""
@@ -79,4 +81,6 @@ def rows(
     if not reductions:
         yield Case(loss, name, arrays, options or {}, words, dtypes)
     for reduction in reductions:
-        yield Case(loss, f"{name}-{reduction}", arrays, {**(options or {}), "reduction": reduction}, words, dtypes)
+        quick = reduction in (reductions[0], "mean")
+        named = {**(options or {}), "reduction": reduction}
+        yield Case(loss, f"{name}-{reduction}", arrays, named, words, dtypes, quick)
