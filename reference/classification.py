@@ -28,7 +28,7 @@ _PROBABILITY = Real(differentiable=True, minimum=0.0, maximum=1.0)
 _REAL = Real(differentiable=True)
 _PAIR = ("input", "target")
 _WEIGHT = Real(optional=True)
-_CLIP = Real(optional=True, minimum=0.0, maximum=1.0)
+_CLIP = Real(minimum=0.0, maximum=1.0)
 
 
 def _has_nan(array: Array) -> bool:
@@ -85,7 +85,7 @@ def binary_cross_entropy(
     """Cross entropy of a probability against the probability of a yes.
 
     Shapes: input and target alike; weight broadcasts to them. Domain: input and target in [0, 1].
-    Conventions: 0 log 0 = 0, and the gradient there is that of the term that is left.
+    Conventions: 0 log 0 = 0, and the gradient there is that of the term that is left; weight 0 makes 0 of infinity.
     Dialects: `clip` moves the probability into [c, 1 - c], or (low, high), with gradient 0 outside (Keras);
     `log_clamp` bounds both logarithms of the value from below and `gradient_floor` the p (1 - p) by which the
     gradient is divided (torch: -100 and float32's 1e-12); `epsilon` is added inside both logarithms (TF v1).
@@ -104,10 +104,9 @@ def binary_cross_entropy(
         log_b = np.where(p > 0.5, np.log((1.0 - p) + epsilon), log_b)
     value = _product(target, np.maximum(log_a, log_clamp) if log_clamp > -math.inf else log_a)
     value += _product(1.0 - target, np.maximum(log_b, log_clamp) if log_clamp > -math.inf else log_b)
-    value *= -1.0 if weight is None else -weight
+    value = -value if weight is None else _product(-weight, value)
 
     def pullback(g: Array | float) -> Gradients:
-        g = _weighted(g, weight)
         slope = p - target
         if epsilon:
             slope += epsilon * (1.0 - 2.0 * target)
@@ -123,8 +122,12 @@ def binary_cross_entropy(
             slope[(p == 1) & (target == 1)] = -1.0
         if p is not input:
             slope[(input < low) | (input > high)] = 0.0
+        of_target = log_b - log_a
+        if weight is not None:
+            slope, of_target = _product(weight, slope), _product(weight, of_target)
         slope *= g
-        return {"input": slope, "target": (log_b - log_a) * g}
+        of_target *= g
+        return {"input": slope, "target": of_target}
 
     def scale(g: Array | float) -> tuple[Array | float, Gradients]:
         size = np.abs(_weighted(1.0, weight))
@@ -192,7 +195,7 @@ def binary_cross_entropy_with_logits(
 
 
 @loss(
-    {"input": _REAL, "target": _REAL, "log_target": Flag(), "clip": _CLIP},
+    {"input": _REAL, "target": _REAL, "log_target": Flag(), "clip": Real(optional=True, minimum=0.0, maximum=1.0)},
     broadcast=("input", "target"),
     reductions=tuple(REDUCTIONS),
 )
@@ -230,9 +233,8 @@ def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = 
         of_target *= g
         if clip is not None:
             of_input[(input < log_low) | (input > log_high)] = 0.0
-            of_target[(target < log_low) | (target > log_high) if log_target else (target < low) | (target > high)] = (
-                0.0
-            )
+            lowest, highest = (log_low, log_high) if log_target else (low, high)
+            of_target[(target < lowest) | (target > highest)] = 0.0
         return {"input": of_input, "target": of_target}
 
     def scale(g: Array | float) -> tuple[Array | float, Gradients]:
@@ -509,7 +511,7 @@ def log_loss(
     Source: sklearn.metrics.log_loss, https://scikit-learn.org/stable/modules/generated/sklearn.metrics.log_loss.html
     """
     # l_n = -log p_(n, t), t the column of y_true_n;  value = sum_n w_n l_n / sum_n w_n
-    # dl_n/dp_(n, j) = -1 / p_(n, t) if j = t else 0;  with S = sum_j p_j, p / S: 1 / S more
+    # dl_n/dp_(n, j) = -1 / p_(n, t) if j = t else 0;  where p is x / S, S = sum_j x_j: dl_n/dx_(n, j) has 1 / S more
     if y_true.ndim != 1 or y_pred.ndim not in (1, 2) or len(y_pred) != len(y_true):
         raise ValueError(f"y_pred must be (N,) or (N, K) for y_true (N,); they are {y_pred.shape} and {y_true.shape}")
     if sample_weight is not None and sample_weight.shape != y_true.shape:
@@ -523,34 +525,10 @@ def log_loss(
     if unknown.size:
         raise ValueError(f"y_true must hold only labels {names.tolist()}; it holds {unknown[0]}")
     low, high = _clip_range(clip)
-    size: Gradients = {}  # natural scale: renormalised, the label's slope is a difference
-    if y_pred.size == len(y_true):  # one probability each: 1 - p is not formed, log1p(-p) keeps its digits
-        raw, second = y_pred.reshape(-1), t == 1
-        lowest, highest = np.where(second, low, 1.0 - high), np.where(second, high, 1.0 - low)
-        p = np.clip(raw, lowest, highest)
-        terms = -np.where(second, np.log(p), np.log1p(-p))
-        slope = np.where(second, -1.0 / p, 1.0 / (1.0 - p))
-        slope[(raw < lowest) | (raw > highest)] = 0.0
-        slope = slope.reshape(-1, 1)
+    if y_pred.size == len(y_true):
+        terms, slope, size = _log_of_one_column(y_pred.reshape(-1), t == 1, low, high)
     else:
-        raw = y_pred
-        sums = y_pred.sum(axis=1, keepdims=True) if renormalize == "before_clip" else 1.0
-        share = raw / sums
-        p = np.clip(share, low, high)
-        each = np.arange(len(t))
-        inside = (share >= low) & (share <= high)
-        terms = -np.log(p[each, t])
-        slope = np.zeros(p.shape)
-        slope[each, t] = np.where(inside[each, t], -1.0 / p[each, t], 0.0)
-        if renormalize == "before_clip":
-            size = {"y_pred": (np.abs(slope) + 1.0) / sums}
-            slope[inside[each, t]] += 1.0
-            slope /= sums
-        if renormalize == "after_clip":
-            sums = p.sum(axis=1, keepdims=True)
-            terms += np.log(sums[:, 0])
-            size = {"y_pred": np.abs(slope) + inside / sums}
-            slope += inside / sums
+        terms, slope, size = _log_of_columns(y_pred, t, low, high, renormalize)
     weights = np.ones(len(t)) if sample_weight is None else sample_weight
     factor = weights / weights.sum() if normalize else weights
 
@@ -560,9 +538,43 @@ def log_loss(
     value = _product(weights, terms).sum() / (weights.sum() if normalize else 1.0)
 
     def scale(g: Array | float) -> tuple[Array | float, Gradients]:
-        return np.sum(np.abs(factor)), {name: np.abs(factor)[:, None] * g * each for name, each in size.items()}
+        return np.sum(np.abs(factor)), {"y_pred": (np.abs(factor)[:, None] * g * size).reshape(y_pred.shape)}
 
     return Terms(np.asarray(value), pullback, scale)
+
+
+def _log_of_one_column(raw: Array, second: Array, low: float, high: float) -> tuple[Array, Array, Array | float]:
+    """-log p for the second label, -log (1 - p) for the first; their slope, and its natural scale."""
+    lowest, highest = np.where(second, low, 1.0 - high), np.where(second, high, 1.0 - low)
+    p = np.clip(raw, lowest, highest)
+    terms = -np.where(second, np.log(p), np.log1p(-p))  # 1 - p is not formed: log1p keeps its digits
+    slope = np.where(second, -1.0 / p, 1.0 / (1.0 - p))
+    slope[(raw < lowest) | (raw > highest)] = 0.0
+    return terms, slope[:, None], 0.0
+
+
+def _log_of_columns(
+    raw: Array, t: Array, low: float, high: float, renormalize: str
+) -> tuple[Array, Array, Array | float]:
+    """-log p_t of each row; its slope in the row, and the slope's natural scale."""
+    rows = np.arange(len(t))
+    sums = raw.sum(axis=1, keepdims=True) if renormalize == "before_clip" else np.ones((len(t), 1))
+    share = raw / sums
+    outside = (share < low) | (share > high)
+    p = np.clip(share, low, high)
+    terms = -np.log(p[rows, t])
+    slope = np.zeros(p.shape)
+    slope[rows, t] = np.where(outside[rows, t], 0.0, -1.0 / p[rows, t])
+    if renormalize == "never":
+        return terms, slope, 0.0
+    if renormalize == "before_clip":  # p_t = x_t / S: dl/dx_j = (1 - [j = t] / p_t) / S
+        added = np.where(outside[rows, t], 0.0, 1.0)[:, None]
+    else:  # p_t = c_t / S, S the sum of the clipped c: dl/dx_j = 1 / S - [j = t] / c_t, where x_j is not clipped
+        sums = p.sum(axis=1, keepdims=True)
+        terms += np.log(sums[:, 0])
+        slope *= sums
+        added = ~outside
+    return terms, (slope + added) / sums, (np.abs(slope) + added) / sums  # a difference at the label
 
 
 _HINGE: dict[str, Argument] = {
@@ -657,13 +669,14 @@ def categorical_hinge_loss(
         y[np.arange(len(labels)), labels] = 1.0
     if definition == "crammer_singer":
         wrong = ~((y == 0) | (y == 1)).all(axis=1) | (y.sum(axis=1) != 1)
-        if wrong.any() and not np.isnan(y[wrong]).all():
+        wrong &= ~np.isnan(y).any(axis=1)
+        if wrong.any():
             raise ValueError(f"target must be one-hot along its last axis; it holds the row {y[wrong][0]}")
         others = np.where(y == 1, -math.inf, x)
     else:
         others = _product(1.0 - y, x)
     best = others.max(axis=1)
-    z = 1.0 + best - _product(y, x).sum(axis=1)
+    z = 1.0 + (best - _product(y, x).sum(axis=1))
 
     def pullback(g: Array | float) -> Gradients:
         ties = others == best[:, None]

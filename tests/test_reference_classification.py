@@ -289,6 +289,9 @@ def test_log_loss_labels() -> None:
     assert reference.log_loss([7, 2], rows, labels=[7, 2, 4]) == reference.log_loss([2, 0], rows, labels=[0, 1, 2])
     assert reference.log_loss([3, 5], [[0.4], [0.9]]) == reference.log_loss([0, 1], [0.4, 0.9])
     assert reference.log_loss([0, 1], [[1.0, 0.0], [0.0, 1.0]]) == 0.0
+    value, pullback = reference.log_loss.vjp([0, 1], [[math.nan, 0.5], [0.5, 0.5]])
+    assert np.isnan(value)
+    np.testing.assert_array_equal(pullback()["y_pred"], [[math.nan, 0.0], [0.0, -1.0]])
     assert reference.log_loss([1, 1], [0.0, 0.5], sample_weight=[0.0, 1.0], labels=[0, 1]) == math.log(2)
 
 
@@ -346,6 +349,9 @@ CONVENTIONS: dict[str, tuple[str, dict[str, Any], Any, dict[str, Any]]] = {
     "bce-nan": (
         "binary_cross_entropy", {"input": [math.nan, 0.5, 0.0], "target": [0.0, math.nan, 0.0]},
         [math.nan, math.nan, 0.0], {"input": [math.nan, math.nan, 1.0]}),
+    "bce-weight-0-of-inf": (
+        "binary_cross_entropy", {"input": [0.0, 1.0], "target": [1.0, 0.0], "weight": [0.0, 0.0]}, [0.0, 0.0],
+        {"input": [0.0, 0.0], "target": [0.0, 0.0]}),
     "bce-clip-edges-count-as-inside": (
         "binary_cross_entropy", {"input": [0.25, 0.75, 0.125, 0.875], "target": [1.0] * 4, "clip": 0.25},
         [math.log(4), math.log(4 / 3), math.log(4), math.log(4 / 3)], {"input": [-4.0, -4 / 3, 0.0, 0.0]}),
@@ -417,6 +423,9 @@ CONVENTIONS: dict[str, tuple[str, dict[str, Any], Any, dict[str, Any]]] = {
         "categorical_hinge_loss", {"input": [[-3.0, -5.0]], "target": [[1.0, 0.0]]}, [0.0], {"input": [[0.0, 0.0]]}),
     "categorical-hinge-masked": (
         "categorical_hinge_loss", {"input": [[0.0, -INF]], "target": [0]}, [0.0], {"input": [[0.0, 0.0]]}),
+    "categorical-hinge-nan": (
+        "categorical_hinge_loss", {"input": [[1.0, 2.0], [1.0, 2.0]], "target": [[math.nan, 1.0], [1.0, 0.0]]},
+        [math.nan, 2.0], {"input": [[math.nan, math.nan], [-1.0, 1.0]]}),
     "categorical-hinge-one-class": ("categorical_hinge_loss", {"input": [[3.0]], "target": [0]}, [0.0], {}),
 }  # fmt: skip
 
@@ -459,6 +468,7 @@ ERRORS: list[tuple[str, tuple[Any, ...], dict[str, Any], type[Exception], str]] 
     ("binary_cross_entropy", ([0.5], [1.0], [1.0, 2.0]), {"clip": [0.1, 0.2, 0.3]}, ValueError, "clip must be one"),
     ("binary_cross_entropy", ([0.5], [1.0]), {"clip": 0.6}, ValueError, "clip must leave an interval"),
     ("binary_cross_entropy", ([0.5], [1.0]), {"clip": -0.1}, ValueError, "clip must lie in"),
+    ("binary_cross_entropy", ([0.5], [1.0]), {"clip": None}, TypeError, "clip must be an array of real numbers"),
     ("binary_cross_entropy", ([0.5], [1.0]), {"epsilon": -1.0}, ValueError, "epsilon must lie in"),
     ("binary_cross_entropy", ([0.5], [1.0]), {"log_clamp": 1.0}, ValueError, "log_clamp must lie in"),
     ("binary_cross_entropy", ([0.5j], [1.0]), {}, TypeError, "input must be an array of real numbers"),
