@@ -543,19 +543,17 @@ def log_loss(
     return Terms(np.asarray(value), pullback, scale)
 
 
-def _log_of_one_column(raw: Array, second: Array, low: float, high: float) -> tuple[Array, Array, Array | float]:
+def _log_of_one_column(raw: Array, second: Array, low: float, high: float) -> tuple[Array, Array, Array]:
     """-log p for the second label, -log (1 - p) for the first; their slope, and its natural scale."""
     lowest, highest = np.where(second, low, 1.0 - high), np.where(second, high, 1.0 - low)
     p = np.clip(raw, lowest, highest)
     terms = -np.where(second, np.log(p), np.log1p(-p))  # 1 - p is not formed: log1p keeps its digits
     slope = np.where(second, -1.0 / p, 1.0 / (1.0 - p))
     slope[(raw < lowest) | (raw > highest)] = 0.0
-    return terms, slope[:, None], 0.0
+    return terms, slope[:, None], np.zeros((len(p), 1))
 
 
-def _log_of_columns(
-    raw: Array, t: Array, low: float, high: float, renormalize: str
-) -> tuple[Array, Array, Array | float]:
+def _log_of_columns(raw: Array, t: Array, low: float, high: float, renormalize: str) -> tuple[Array, Array, Array]:
     """-log p_t of each row; its slope in the row, and the slope's natural scale."""
     rows = np.arange(len(t))
     sums = raw.sum(axis=1, keepdims=True) if renormalize == "before_clip" else np.ones((len(t), 1))
@@ -566,7 +564,7 @@ def _log_of_columns(
     slope = np.zeros(p.shape)
     slope[rows, t] = np.where(outside[rows, t], 0.0, -1.0 / p[rows, t])
     if renormalize == "never":
-        return terms, slope, 0.0
+        return terms, slope, np.zeros(p.shape)
     if renormalize == "before_clip":  # p_t = x_t / S: dl/dx_j = (1 - [j = t] / p_t) / S
         added = np.where(outside[rows, t], 0.0, 1.0)[:, None]
     else:  # p_t = c_t / S, S the sum of the clipped c: dl/dx_j = 1 / S - [j = t] / c_t, where x_j is not clipped
