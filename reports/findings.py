@@ -1,0 +1,205 @@
+"""What a record says, in words: does parity hold, what needs attention, and how bad is it. Shared by every report."""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from lossparity.conformance.record import FAILING, INCOMPLETE, Check, Run
+
+# The worst first. `unsupported` comes last: a cell that also has a match is a match.
+SEVERITY = (
+    "mismatch",
+    "error",
+    "stale",
+    "crashed",
+    "timeout",
+    "not-run",
+    "known",
+    "dialect",
+    "match",
+    "unsupported",
+)
+ATTENTION = FAILING | INCOMPLETE
+HOLDING = frozenset({"match", "dialect", "known"})
+_RANK = {verdict: rank for rank, verdict in enumerate(SEVERITY)}
+_PLURALS = {"mismatch": "mismatches", "error": "errors"}
+_BACKEND_TROUBLE = {"crashed": "crashed", "timeout": "timed out", "not-run": "was not run"}
+_NUMBER = re.compile(r"(?<![A-Za-z_])[-+]?(?:\d[\d_,]*\.?\d*(?:[eE][-+]?\d+)?|inf\b|nan\b)")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the record says as a whole: `word` for programs, `sentence` for people."""
+
+    word: Literal["holds", "broken", "incomplete"]
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Checks that need attention for the same reason; `worst` stands for all of them."""
+
+    verdict: str
+    loss: str
+    implementation: str
+    aspect: str
+    checks: tuple[Check, ...]
+    worst: Check
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        """The dtypes in which it shows, in order of appearance."""
+        return tuple(dict.fromkeys(check.dtype for check in self.checks))
+
+
+def outcome(run: Run, asked: Collection[str] | None = None) -> Outcome:
+    """Whether parity holds, is broken, or cannot be told because something did not run.
+
+    asked: the backends that had to run. Without it, those that the record marks as asked for; a backend that
+    is simply not installed then leaves the others' result whole, and is named in the sentence all the same.
+    """
+    counts = run.counts()
+    ran = sum(n for verdict, n in counts.items() if verdict in HOLDING | FAILING)
+    failing = [plural(n, verdict) for verdict, n in counts.items() if verdict in FAILING]
+    missing = _missing(run, asked)
+    absent = [name for name in not_run(run) if name not in {name for name, _ in missing}]
+    in_words = [what for _, what in missing]
+    if failing:
+        sentence = f"Parity is broken: {listed(failing)} in {plural(ran, 'check')}"
+        return Outcome("broken", _tail(sentence, in_words, absent))
+    if in_words or not ran:
+        did = f"{plural(ran, 'check')} ran, 0 mismatches" if ran else "no check ran"
+        sentence = f"Incomplete: {'; '.join([*in_words, did])}"
+        return Outcome("incomplete", _tail(sentence, (), absent))
+    return Outcome("holds", _tail(f"Parity holds: {plural(ran, 'check')}, 0 mismatches", (), absent))
+
+
+def attention(run: Run) -> list[Finding]:
+    """Every check that needs attention, grouped by implementation, aspect and reason, the worst first.
+
+    Numbers in a reason do not tell groups apart: the same difference at another input is the same finding.
+    """
+    groups: dict[tuple[str, ...], list[Check]] = {}
+    for check in run.checks:
+        if check.verdict in ATTENTION:
+            key = (check.verdict, check.loss, check.implementation, check.aspect, _NUMBER.sub("#", check.reason))
+            groups.setdefault(key, []).append(check)
+    findings = [
+        Finding(verdict, loss, implementation, aspect, tuple(checks), max(checks, key=_size))
+        for (verdict, loss, implementation, aspect, _), checks in groups.items()
+    ]
+    return sorted(findings, key=lambda f: (_RANK[f.verdict], [-x for x in _size(f.worst)], -len(f.checks)))
+
+
+def worst_verdict(verdicts: Iterable[str]) -> str:
+    """The verdict that stands for several; "unsupported" only where there is nothing else."""
+    return min(verdicts, key=_RANK.__getitem__, default="")
+
+
+def tally(checks: Iterable[Check]) -> dict[str, int]:
+    """How many checks have each verdict, the worst first."""
+    counts = Counter(check.verdict for check in checks)
+    return {verdict: counts[verdict] for verdict in SEVERITY if counts[verdict]}
+
+
+def backend_names(run: Run) -> list[str]:
+    """Every backend that the record speaks of: run or not, in the record's order."""
+    in_environment = mapping(mapping(run.environment).get("backends"))
+    return list(dict.fromkeys([*run.backends, *in_environment, *(check.backend for check in run.checks)]))
+
+
+def packages(run: Run, backend: str) -> dict[str, str]:
+    """The versions that the backend's process saw."""
+    seen = mapping(mapping(mapping(run.environment).get("backends")).get(backend))
+    return {str(name): str(version) for name, version in mapping(seen.get("packages")).items()}
+
+
+def not_run(run: Run) -> list[str]:
+    """The backends that the record says were not run."""
+    return [name for name, backend in run.backends.items() if mapping(backend).get("status") == "not-run"]
+
+
+def command_lines(run: Run) -> list[str]:
+    """The command, ready for a shell; a merged record has several, set apart by "&&"."""
+    lines: list[list[str]] = [[]]
+    for word in run.command:
+        if word == "&&":
+            lines.append([])
+        else:
+            lines[-1].append(str(word))
+    return [shlex.join(line) for line in lines if line]
+
+
+def explain_line(check: Check) -> str:
+    """The command that shows one check in full, quoted for a shell."""
+    return f"lossparity explain {shlex.quote(check.id)}"
+
+
+def plural(n: int, word: str) -> str:
+    """`1 check`, `12,345 checks`; words that are no nouns (`3 stale`) stay as they are."""
+    if word in ("stale", "crashed", "not-run", "dialect", "known", "unsupported", "match", "timeout"):
+        return f"{n:,} {word}"
+    return f"{n:,} {word if n == 1 else _PLURALS.get(word, word + 's')}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def short_number(x: float | None) -> str:
+    """An error or a margin, to the digits that matter."""
+    if x is None:
+        return "-"
+    if not math.isfinite(x):
+        return "NaN" if math.isnan(x) else "∞" if x > 0 else "-∞"
+    if x == 0:
+        return "0"
+    size = abs(x)
+    if size >= 1e6 or size < 1e-3:
+        mantissa, exponent = f"{x:.1e}".split("e")
+        return f"{mantissa}e{int(exponent)}"
+    if size >= 100:
+        return f"{x:,.0f}"
+    return f"{x:.3g}"
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """`value` if it is a mapping, else an empty one: the inside of a record may come from any hand."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def _missing(run: Run, asked: Collection[str] | None) -> list[tuple[str, str]]:
+    """What did not run and had to: (backend, what happened)."""
+    found = []
+    for name in dict.fromkeys([*run.backends, *(asked or ())]):
+        backend = mapping(run.backends.get(name))
+        status = backend.get("status", "complete" if name in run.backends else "not-run")
+        wanted = name in asked if asked is not None else bool(backend.get("asked"))
+        if status in ("crashed", "timeout") or (status == "not-run" and wanted):
+            found.append((name, f"{name} {_BACKEND_TROUBLE[status]}"))
+    told = {name for name, _ in found} | set(not_run(run))
+    counts = Counter((c.backend, c.verdict) for c in run.checks if c.verdict in INCOMPLETE and c.backend not in told)
+    for (name, verdict), n in counts.items():
+        found.append((name, f"{plural(n, 'check')} of {name} {_BACKEND_TROUBLE[verdict].replace('was', 'were')}"))
+    return found
+
+
+def _tail(sentence: str, missing: Sequence[str], absent: Sequence[str]) -> str:
+    parts = [sentence]
+    if missing:
+        parts.append(f"incomplete too: {'; '.join(missing)}")
+    if absent:
+        parts.append(f"{listed(absent)} {'was' if len(absent) == 1 else 'were'} not run")
+    return "; ".join(parts) + "."
+
+
+def _size(check: Check) -> tuple[float, float]:
+    """How bad a check is, for sorting: NaN is the worst of all."""
+    return tuple(-1.0 if x is None else math.inf if math.isnan(x) else x for x in (check.margin, check.error_ulp))  # type: ignore[return-value]

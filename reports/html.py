@@ -1,0 +1,406 @@
+"""parity.html: one file, made from the record alone, that opens anywhere and fetches nothing.
+
+Everything but the table of single checks is written out here and can be read without JavaScript. The checks are
+embedded once, as compact JSON, and templates/parity.js shows those that are asked for. Every string of the record
+is untrusted: Jinja escapes it, the JSON holds no "<", only http(s) addresses become links, and the page's own policy
+runs no script but ours, by its hash.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import jinja2
+from markupsafe import Markup
+
+from lossparity.conformance.record import VERDICTS, Check, Run, write_whole
+from lossparity.reports.findings import (
+    SEVERITY,
+    Finding,
+    attention,
+    backend_names,
+    command_lines,
+    explain_line,
+    listed,
+    mapping,
+    outcome,
+    packages,
+    plural,
+    short_number,
+    tally,
+    worst_verdict,
+)
+
+TEMPLATES = Path(__file__).parent / "templates"
+_FINDINGS_SHOWN = 200
+_REASON = 600  # characters of a single check's reason; `lossparity explain` has them all
+_WORST_BUDGET = 1_200_000  # characters spent on the inputs of single checks, the worst checks first
+_ADDRESS = re.compile(r"https?://[^\s<>\"'`]+")
+_AGREEING = ("match", "dialect")
+
+
+@dataclass
+class Entry:
+    """One implementation of one loss, and what was found."""
+
+    loss: str
+    name: str
+    backend: str
+    anchor: str
+    about: Mapping[str, Any]
+    checks: list[Check] = field(default_factory=list)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Checks per verdict, the worst first."""
+        return tally(self.checks)
+
+    @property
+    def verdict(self) -> str:
+        """The worst verdict; "" where there is no check."""
+        return worst_verdict(check.verdict for check in self.checks)
+
+    @property
+    def short(self) -> str:
+        """The last part of the dotted name."""
+        return self.name.rpartition(".")[2] or self.name
+
+
+@dataclass
+class Section:
+    """One loss and its implementations."""
+
+    name: str
+    anchor: str
+    about: Mapping[str, Any]
+    entries: list[Entry] = field(default_factory=list)
+
+
+def render(run: Run) -> str:
+    """The page, as text."""
+    sections = _sections(run)
+    script, style = _asset("parity.js"), _asset("parity.css")
+    entries = [entry for section in sections for entry in section.entries]
+    findings = attention(run)
+    page: str = (
+        _environment()
+        .get_template("parity.html.j2")
+        .render(
+            run=run,
+            environment=mapping(run.environment),
+            policy=_policy(script, style),
+            script=Markup(script),  # noqa: S704 our own file
+            style=Markup(style),  # noqa: S704 our own file
+            outcome=outcome(run),
+            counts=tally(run.checks),
+            verdicts=VERDICTS,
+            backends=_backends(run),
+            commands=command_lines(run),
+            findings=findings[:_FINDINGS_SHOWN],
+            findings_left=len(findings) - _FINDINGS_SHOWN,
+            sections=sections,
+            columns=_columns(run, entries),
+            data=Markup(_embedded(run, entries)),  # noqa: S704 escaped there
+        )
+    )
+    return page
+
+
+def write(run: Run, path: str | os.PathLike[str]) -> Path:
+    """Write the page, whole or not at all."""
+    return write_whole(path, render(run).encode("utf-8", "replace"))
+
+
+def _sections(run: Run) -> list[Section]:
+    """Every loss of the record, with every implementation that was declared or checked, by backend."""
+    names = dict.fromkeys([*run.losses, *(c.loss for c in run.checks)])
+    anchors = _Anchors()
+    sections = {name: Section(name, anchors.of(f"loss-{name}"), mapping(run.losses.get(name))) for name in names}
+    found: dict[tuple[str, str], Entry] = {}
+
+    def entry(loss: str, name: str, backend: str) -> Entry:
+        if (loss, name) not in found:
+            about = mapping(run.implementations.get(f"{loss}/{name}"))
+            found[loss, name] = Entry(loss, name, backend, anchors.of(f"{loss}--{name}"), about)
+        return found[loss, name]
+
+    for key, about in run.implementations.items():
+        loss, _, name = key.partition("/")
+        if loss not in sections:
+            sections[loss] = Section(loss, anchors.of(f"loss-{loss}"), {})
+        entry(loss, name, str(mapping(about).get("backend", "")))
+    for check in run.checks:
+        entry(check.loss, check.implementation, check.backend).checks.append(check)
+    order = {name: i for i, name in enumerate(backend_names(run))}
+    for each in sorted(found.values(), key=lambda e: order.get(e.backend, len(order))):
+        sections[each.loss].entries.append(each)
+    return list(sections.values())
+
+
+class _Anchors:
+    """An HTML id per name: the name itself where it is a plain one, and never the same id twice."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+
+    def of(self, name: str) -> str:
+        plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", name)
+        anchor, n = plain, 1
+        while anchor in self._taken:
+            n += 1
+            anchor = f"{plain}-{n}"
+        self._taken.add(anchor)
+        return anchor
+
+
+def _backends(run: Run) -> list[dict[str, Any]]:
+    """Each backend: how it ended, in which versions, on which devices, and its counts."""
+    counts: dict[str, Counter[str]] = {}
+    for check in run.checks:
+        counts.setdefault(check.backend, Counter())[check.verdict] += 1
+    rows = []
+    for name in backend_names(run):
+        about = mapping(run.backends.get(name))
+        seen = mapping(mapping(mapping(run.environment).get("backends")).get(name))
+        rows.append(
+            {
+                "name": name,
+                "status": str(about.get("status", "complete")),
+                "reason": str(about.get("reason") or ""),
+                "last_words": str(about.get("last_words") or "").strip(),
+                "seconds": about.get("seconds"),
+                "packages": packages(run, name),
+                "place": {key: seen[key] for key in ("python", "platform", "processor") if seen.get(key)},
+                "devices": _words(seen.get("devices")),
+                "counts": counts.get(name, Counter()),
+            }
+        )
+    return rows
+
+
+def _columns(run: Run, entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    """The matrix's columns: for each backend the namespaces from which its implementations come."""
+    columns = []
+    for backend in backend_names(run):
+        namespaces = dict.fromkeys(_namespace(entry.name) for entry in entries if entry.backend == backend)
+        if namespaces:
+            columns.append({"backend": backend, "namespaces": list(namespaces), "packages": packages(run, backend)})
+    return columns
+
+
+def _namespace(name: str) -> str:
+    return name.rpartition(".")[0] or name
+
+
+def _accuracy(entry: Entry) -> list[dict[str, Any]]:
+    """Per dtype: the worst error of values and of gradients, and the worst margin, where the check agrees."""
+    rows: dict[str, dict[str, Any]] = {}
+    for check in entry.checks:
+        if check.error_ulp is None or check.verdict not in _AGREEING:
+            continue
+        row = rows.setdefault(
+            check.dtype, {"dtype": check.dtype, "n": 0, "value": None, "gradient": None, "margin": None}
+        )
+        row["n"] += 1
+        aspect = "gradient" if check.aspect.startswith("gradient") else "value"
+        row[aspect] = _larger(row[aspect], check.error_ulp)
+        row["margin"] = _larger(row["margin"], check.margin)
+    return list(rows.values())
+
+
+def _larger(a: float | None, b: float | None) -> float | None:
+    if a is None or b is None:
+        return a if b is None else b
+    return a if math.isnan(a) or a >= b else b
+
+
+def _worst(entry: Entry) -> Check | None:
+    """The check with the largest error, whatever its verdict."""
+    measured = [check for check in entry.checks if check.error_ulp is not None]
+    return max(measured, key=_error, default=None)
+
+
+def _error(check: Check) -> tuple[float, bool]:
+    error = -1.0 if check.error_ulp is None else check.error_ulp
+    return (math.inf if math.isnan(error) else error, bool(check.worst))
+
+
+def _showing(entry: Entry, verdict: str, name: str) -> int:
+    """How many checks have the verdict because of the named dialect or known issue: "name+name: why"."""
+    return sum(c.verdict == verdict and name in c.reason.partition(":")[0].split("+") for c in entry.checks)
+
+
+def _refusals(entry: Entry) -> dict[str, int]:
+    """Why checks are unsupported: reason -> how many."""
+    return dict(
+        Counter(c.reason or "no reason given" for c in entry.checks if c.verdict == "unsupported").most_common()
+    )
+
+
+def _embedded(run: Run, entries: Sequence[Entry]) -> str:
+    """The checks as JSON that can stand inside a script element: tables of words, and one column per field."""
+    tables: dict[str, dict[str, int]] = {}
+
+    def column(name: str, words: Iterable[str]) -> list[int]:
+        table = tables.setdefault(name, {})
+        return [table.setdefault(word, len(table)) for word in words]
+
+    checks = run.checks
+    fields = ("verdict", "loss", "implementation", "case", "aspect", "dtype", "device", "mode", "backend")
+    columns: dict[str, list[Any]] = {name: column(name, [getattr(c, name) for c in checks]) for name in fields}
+    columns["reason"] = column("reason", [_clip(c.reason, _REASON) for c in checks])
+    columns["ulp"] = [_compact(c.error_ulp) for c in checks]
+    columns["margin"] = [_compact(c.margin) for c in checks]
+    ids = {i: c.id for i, c in enumerate(checks) if c.id != _usual_id(c)}
+    data = {
+        "tables": {name: list(words) for name, words in tables.items()},
+        "columns": columns,
+        "ids": ids,
+        "worst": _inputs(checks),
+        "severity": SEVERITY,
+        "verdicts": VERDICTS,
+        "anchors": {f"{entry.loss}/{entry.name}": entry.anchor for entry in entries},
+    }
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), default=str)
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _usual_id(c: Check) -> str:
+    return f"{c.loss}/{c.implementation}/{c.case}/{c.dtype}/{c.device}/{c.mode}/{c.aspect}"
+
+
+def _inputs(checks: Sequence[Check]) -> dict[int, Any]:
+    """Where the error was found, by row; the worst checks first, until the budget is spent."""
+    rank = {verdict: i for i, verdict in enumerate(SEVERITY)}
+    rows = [i for i, check in enumerate(checks) if check.worst]
+    rows.sort(key=lambda i: (rank[checks[i].verdict], [-x for x in _error(checks[i])]))
+    kept: dict[int, Any] = {}
+    spent = 0
+    for i in rows:
+        worst = {key: _number(value) for key, value in mapping(checks[i].worst).items()}
+        spent += len(str(worst))
+        if spent > _WORST_BUDGET:
+            break
+        kept[i] = worst
+    return kept
+
+
+def _compact(x: float | None) -> float | int | str | None:
+    """Four digits are enough for an error; JSON has no infinity."""
+    if x is None:
+        return None
+    if not math.isfinite(x):
+        return str(x)
+    return int(x) if x == int(x) and abs(x) < 1e6 else float(f"{x:.4g}")
+
+
+def _number(value: Any) -> str:
+    """Numbers, and lists and mappings of them, as they would be typed."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} = {_number(each)}" for name, each in value.items())
+    if isinstance(value, (list, tuple)):
+        return _clip(f"[{', '.join(_number(each) for each in value)}]", _REASON)
+    return _clip(str(value), _REASON)
+
+
+def _clip(text: str, size: int) -> str:
+    return text if len(text) <= size else f"{text[: size - 3]}..."
+
+
+def _linked(text: Any) -> Markup:
+    """`text`, escaped, with its http(s) addresses as links. Anything else stays text."""
+    parts, end = [], 0
+    text = str(text)
+    for found in _ADDRESS.finditer(text):
+        address = found.group().rstrip(".,;:!?)")
+        start, stop = found.start(), found.start() + len(address)
+        parts += [Markup.escape(text[end:start])]
+        parts += [Markup('<a href="{0}" rel="noreferrer">{0}</a>').format(address)]
+        end = stop
+    return Markup("").join([*parts, Markup.escape(text[end:])])
+
+
+def _breakable(name: str) -> Markup:
+    """A long dotted or underscored name that may break after its dots and underscores."""
+    return Markup("<wbr>").join(Markup.escape(part) for part in re.split(r"(?<=[._])", name))
+
+
+def _words(value: Any) -> list[str]:
+    return [str(each) for each in value] if isinstance(value, (list, tuple)) else []
+
+
+def _checks_link(**state: str) -> str:
+    return "#checks?" + urlencode(state, quote_via=quote)
+
+
+def _check_link(check: Check) -> str:
+    return "#check=" + quote(check.id, safe="/:,=.")
+
+
+def _bar(counts: Mapping[str, int]) -> list[tuple[str, float, float]]:
+    """(verdict, start, width) in percent; nothing that occurs is too small to be seen."""
+    total = sum(counts.values())
+    sizes = {verdict: max(n / total, 0.004) for verdict, n in counts.items()}
+    whole, start, parts = sum(sizes.values()), 0.0, []
+    for verdict, size in sizes.items():
+        width = 100 * size / whole
+        parts.append((verdict, round(start, 3), round(width, 3)))
+        start += width
+    return parts
+
+
+def _policy(script: str, style: str) -> str:
+    """A content security policy: nothing is fetched, and only our own script and style run."""
+
+    def source(text: str) -> str:
+        return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+    return (
+        f"default-src 'none'; script-src {source(script)}; style-src {source(style)}; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+@lru_cache
+def _asset(name: str) -> str:
+    return (TEMPLATES / name).read_text(encoding="utf-8")
+
+
+@lru_cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.ChainableUndefined,
+    )
+    environment.filters.update(linked=_linked, breakable=_breakable, short=short_number, number=_number)
+    environment.globals.update(
+        accuracy=_accuracy,
+        worst=_worst,
+        showing=_showing,
+        refusals=_refusals,
+        namespace_of=_namespace,
+        bar=_bar,
+        checks_link=_checks_link,
+        check_link=_check_link,
+        explain_line=explain_line,
+        plural=plural,
+        listed=listed,
+        worst_verdict=worst_verdict,
+        mapping=mapping,
+    )
+    return environment

@@ -1,0 +1,143 @@
+"""Several records as one: each backend (or device, or dtype) may have run in its own environment."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lossparity.conformance.record import Check, Run
+from lossparity.reports.findings import mapping
+
+# Where a backend's records disagree, the one further to the left is what happened.
+_STATUSES = ("crashed", "timeout", "complete", "not-run")
+_PLACE = ("python", "platform", "machine", "processor", "cpus")
+
+
+def merge(runs: Sequence[Run]) -> Run:
+    """One record of several: same seed, same lossparity, each check once.
+
+    A check that was not run here and ran there counts as run. ValueError, with the reason, for records that do not
+    fit: another seed or lossparity, a backend in two versions, a check with two verdicts, a loss defined twice.
+    """
+    if not runs:
+        raise ValueError("merge needs at least one record; none was given")
+    _agree("seed", [run.seed for run in runs], "run them with the same --seed")
+    versions = [mapping(run.environment).get("lossparity") for run in runs]
+    _agree("lossparity", versions, "run them with the same lossparity, whose reference may differ otherwise")
+    commands = list(dict.fromkeys(tuple(run.command) for run in runs if run.command))
+    return Run(
+        environment=_environment(runs),
+        seed=runs[0].seed,
+        command=[word for i, command in enumerate(commands) for word in (("&&", *command) if i else command)],
+        checks=_checks(runs),
+        started=min((run.started for run in runs if run.started), default=""),
+        seconds=sum(run.seconds for run in runs),
+        losses=_union("loss", [run.losses for run in runs]),
+        implementations=_union("implementation", [run.implementations for run in runs]),
+        backends=_backends(runs),
+    )
+
+
+def _agree(what: str, values: Sequence[Any], remedy: str) -> None:
+    for number, value in enumerate(values, start=1):
+        if value != values[0]:
+            raise ValueError(
+                f"cannot merge: {what} is {values[0]!r} in record 1 and {value!r} in record {number}; {remedy}"
+            )
+
+
+def _checks(runs: Sequence[Run]) -> list[Check]:
+    found: dict[str, tuple[Check, int]] = {}
+    for number, run in enumerate(runs, start=1):
+        for check in run.checks:
+            if check.id not in found or found[check.id][0].verdict == "not-run":
+                found[check.id] = check, number
+                continue
+            earlier, where = found[check.id]
+            if check.verdict not in (earlier.verdict, "not-run"):
+                raise ValueError(
+                    f"cannot merge: check {check.id} is {earlier.verdict} in record {where} and {check.verdict} in "
+                    f"record {number}; compare such records with `lossparity diff`"
+                )
+    return [check for check, _ in found.values()]
+
+
+def _environment(runs: Sequence[Run]) -> dict[str, Any]:
+    """The environments as one; what differs between them is kept with each backend."""
+    environments = [mapping(run.environment) for run in runs]
+    merged: dict[str, Any] = {}
+    for key in dict.fromkeys(key for environment in environments for key in environment):
+        if key != "backends":
+            values = [environment[key] for environment in environments if key in environment]
+            distinct = list(dict.fromkeys(_text(value) for value in values))
+            merged[key] = values[0] if len(distinct) == 1 else "; ".join(distinct)
+    differing = [key for key in _PLACE if len({_text(e.get(key)) for e in environments}) > 1]
+    backends: dict[str, dict[str, Any]] = {}
+    for number, environment in enumerate(environments, start=1):
+        for name, seen in mapping(environment.get("backends")).items():
+            place = {key: environment[key] for key in differing if key in environment}
+            backends[name] = _backend_environment(name, number, backends.get(name), {**place, **mapping(seen)})
+    return {**merged, "backends": backends}
+
+
+def _backend_environment(
+    name: str, number: int, before: Mapping[str, Any] | None, seen: Mapping[str, Any]
+) -> dict[str, Any]:
+    if before is None or not before.get("packages"):
+        return dict(seen)
+    if not seen.get("packages"):
+        return dict(before)
+    if before["packages"] != seen["packages"]:
+        raise ValueError(
+            f"cannot merge: {name} ran with {_versions(before)} in an earlier record and with {_versions(seen)} in "
+            f"record {number}; compare versions with `lossparity diff` or `lossparity gate`"
+        )
+    both = {**before, **seen}
+    for key in _PLACE:
+        if key in both:
+            both[key] = "; ".join(dict.fromkeys(_text(part[key]) for part in (before, seen) if key in part))
+    both["devices"] = list(dict.fromkeys([*before.get("devices", ()), *seen.get("devices", ())]))
+    return both
+
+
+def _backends(runs: Sequence[Run]) -> dict[str, Any]:
+    merged: dict[str, dict[str, Any]] = {}
+    for run in runs:
+        for name, backend in run.backends.items():
+            backend = dict(mapping(backend))
+            if name not in merged:
+                merged[name] = backend
+                continue
+            first, second = sorted((merged[name], backend), key=_status_rank)
+            seconds = sum(float(part.get("seconds") or 0.0) for part in (first, second))
+            merged[name] = {**second, **first, "seconds": seconds}
+            if "asked" in first or "asked" in second:
+                merged[name]["asked"] = bool(first.get("asked") or second.get("asked"))
+    return merged
+
+
+def _status_rank(backend: Mapping[str, Any]) -> int:
+    status = backend.get("status")
+    return _STATUSES.index(status) if status in _STATUSES else len(_STATUSES)
+
+
+def _union(what: str, tables: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for number, table in enumerate(tables, start=1):
+        for name, entry in table.items():
+            if _text(merged.setdefault(name, entry)) != _text(entry):
+                raise ValueError(
+                    f"cannot merge: {what} {name} is described differently in record {number} than before; "
+                    "the records come from different sources of lossparity"
+                )
+    return merged
+
+
+def _versions(seen: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in mapping(seen["packages"]).items())
+
+
+def _text(value: Any) -> str:
+    """One text for equal values, whether they were just made (tuples) or read back (lists)."""
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
