@@ -201,7 +201,7 @@ def _load(path: Path) -> Run:
             if not isinstance(rest[name], kind):
                 raise TypeError(f"{name} is {rest[name]!r:.80}, not a {kind.__name__}")
         return Run(checks=_checks(data["checks"]), **rest)
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise RecordError(
             f"{path} is damaged: {type(error).__name__}: {error}. Write it again with `lossparity run -o DIR`"
         ) from None
