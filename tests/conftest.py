@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import hypothesis
@@ -11,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from lossparity.conformance.matrix import Judge
 from lossparity.reference import Loss
 
 Array = npt.NDArray[Any]
@@ -121,3 +124,15 @@ def check(
 @pytest.fixture
 def agrees() -> Callable[..., None]:
     return check
+
+
+@functools.cache
+def _judge(seed: int) -> Judge:
+    nothing: Any = SimpleNamespace(IMPLEMENTATIONS=[], MODES={}, devices=lambda: ["cpu"])
+    return Judge(nothing, seed, "0")
+
+
+@pytest.fixture(scope="session")
+def judge_of() -> Callable[[int], Judge]:
+    """A judge without a framework, by seed: what it expects of a case is computed once for all tests."""
+    return _judge
