@@ -6,6 +6,14 @@ An adapter module defines
     MODES             name -> evaluate function; the first is the default ("eager"),
     devices()         the devices that the framework sees, in the names of lossparity: cpu, cpu:1, cuda:0, mps.
 
+It names its framework as the implementations do (`import tensorflow as tf` for "tf.nn.softmax"), so that what they call
+can be looked up. For the census of what the framework offers it may also define
+
+    NAMESPACES        where its public losses are: dotted names,
+    LOSS_CLASSES      the framework's base classes, from which only losses are derived,
+    EXCLUDED          dotted name -> why it is left out on purpose. What looks like a loss (conformance/census.py), has
+                      no implementation above and is not excluded, is reported as uncovered.
+
 An evaluate function is
 
     evaluate(function, arrays, options, differentiable, cotangent, device) -> (value, gradients)
@@ -14,7 +22,7 @@ It places every array of `arrays` (NumPy, in the dtype under test, labels int64)
 tensor, without a change of dtype or of memory layout, calls `function(**tensors, **options)`, and returns
 NumPy arrays: the value, and for each name in `differentiable` the gradient by the framework's own autodiff under
 `cotangent(value.shape)` (None where the framework says that there is no path). What the framework raises is let
-through.
+through, and so are its warnings, which go into the record and are not printed.
 """
 
 from __future__ import annotations

@@ -38,6 +38,15 @@ MODES = {"eager": evaluate}
 
 _DOCS = "https://keras.io/api/losses/"
 _SOURCE = "https://github.com/keras-team/keras/blob/v3.15.0/keras/src/"
+
+NAMESPACES = ("keras.losses",)
+LOSS_CLASSES = (keras.losses.Loss,)
+EXCLUDED = {
+    "keras.losses.Reduction": "the names of the reductions",
+    "keras.losses.deserialize": "makes a loss of its configuration",
+    "keras.losses.get": "finds a loss by its name",
+    "keras.losses.serialize": "makes the configuration of a loss",
+}
 _SOURCE_2 = "https://github.com/keras-team/tf-keras/blob/v2.15.0/tf_keras/"
 
 

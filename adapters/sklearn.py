@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +16,21 @@ IMPLEMENTATIONS: list[Implementation] = []
 implements = implementations(IMPLEMENTATIONS)
 
 DOCS = "https://scikit-learn.org/stable/modules/generated/sklearn.metrics."
+
+NAMESPACES = ("sklearn.metrics",)
+_RATIO = "a score: how much less a loss is than that of the best constant"
+_COUNT = "a metric: it counts labels or ranks, and has no slope"
+EXCLUDED = {
+    "sklearn.metrics.PredictionErrorDisplay": "a plot",
+    "sklearn.metrics.coverage_error": _COUNT,
+    "sklearn.metrics.d2_absolute_error_score": _RATIO,
+    "sklearn.metrics.d2_log_loss_score": _RATIO,
+    "sklearn.metrics.hamming_loss": _COUNT,
+    "sklearn.metrics.label_ranking_loss": _COUNT,
+    "sklearn.metrics.max_error": "a metric: the one largest error, no sum over samples",
+    "sklearn.metrics.median_absolute_error": "a metric: the one middle error, no sum over samples",
+    "sklearn.metrics.zero_one_loss": _COUNT,
+}
 AVERAGES = ("mean", "mean_with_sample_weight")
 SUMS_TOO = (*AVERAGES, "sum")
 NO_GRADIENT = {"*": "a metric of scikit-learn has no gradient"}
@@ -37,9 +51,7 @@ def evaluate(
     device: str,  # noqa: ARG001  there is but one
 ) -> tuple[Any, dict[str, Any]]:
     """The value of `function`, as adapters/base.py says; no gradient is ever asked for (NO_GRADIENT)."""
-    with warnings.catch_warnings(), np.errstate(invalid="ignore"):
-        # Once for each case whose rows do not sum to one; and NumPy's, for each that holds NaN.
-        warnings.filterwarnings("ignore", message="The y_pred values do not sum|The y_prob values do not sum")
+    with np.errstate(invalid="ignore"):  # it warns of each NaN
         value = function(**arrays, **options)
     return np.asarray(value), dict.fromkeys(differentiable)
 

@@ -6,8 +6,12 @@ the last axis here and along axis 1 in the reference: where an entry point takes
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +28,19 @@ implements = implementations(IMPLEMENTATIONS)
 _SOURCE = "https://github.com/tensorflow/tensorflow/blob/v2.21.0/tensorflow/python/ops/"
 _V1_SOURCE = _SOURCE + "losses/losses_impl.py"
 
+NAMESPACES = ("tf.nn", "tf.compat.v1.losses")
+EXCLUDED = {
+    "tf.nn.compute_average_loss": "a reduction of losses over replicas, not a loss",
+    "tf.nn.scale_regularization_loss": "a reduction of losses over replicas, not a loss",
+    "tf.compat.v1.losses.Reduction": "the names of the reductions",
+    "tf.compat.v1.losses.add_loss": "keeps a loss in the graph's collection",
+    "tf.compat.v1.losses.compute_weighted_loss": "weights and reduction alone, which every loss here is checked with",
+    "tf.compat.v1.losses.get_losses": "reads the graph's collection",
+    "tf.compat.v1.losses.get_regularization_loss": "reads the graph's collection",
+    "tf.compat.v1.losses.get_regularization_losses": "reads the graph's collection",
+    "tf.compat.v1.losses.get_total_loss": "reads the graph's collection",
+}
+
 
 def devices() -> list[str]:
     """The logical devices, the first CPU first: cpu, cpu:1, cuda:0."""
@@ -31,6 +48,26 @@ def devices() -> list[str]:
     found = [device.name.split(":")[-2:] for device in tf.config.list_logical_devices()]
     names = [f"{kinds[kind]}:{index}" for kind, index in found if kind in kinds]
     return sorted(("cpu" if name == "cpu:0" else name for name in names), key=lambda name: (name[:3] != "cpu", name))
+
+
+def _warn(record: logging.LogRecord) -> bool:
+    """Turn a logged deprecation ("From file:line: ...") into a warning; let other records pass."""
+    said = record.getMessage()
+    if "deprecated" not in said:
+        return True
+    warnings.warn(re.sub(r"^From \S+: ", "", said), DeprecationWarning, stacklevel=2)
+    return False
+
+
+@contextlib.contextmanager
+def deprecations() -> Iterator[None]:
+    """TensorFlow logs, once in a process, what it is going to remove: here that is a warning, as it is elsewhere."""
+    logger = tf.get_logger()
+    logger.addFilter(_warn)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_warn)
 
 
 def evaluate(
@@ -44,7 +81,7 @@ def evaluate(
     """Value and gradients of `function`, as adapters/base.py says."""
     kind, _, index = device.partition(":")
     gradients: dict[str, Any] = dict.fromkeys(differentiable)
-    with tf.device(f"{'GPU' if kind == 'cuda' else 'CPU'}:{index or 0}"):
+    with deprecations(), tf.device(f"{'GPU' if kind == 'cuda' else 'CPU'}:{index or 0}"):
         tensors = {name: tf.constant(array) for name, array in arrays.items()}
         leaves = [tensors[name] for name in differentiable]
         with tf.GradientTape() as tape:

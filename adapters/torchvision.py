@@ -20,6 +20,8 @@ VERSION = tuple(int(part) for part in torchvision.__version__.split(".")[:2])
 DOCS = "https://docs.pytorch.org/vision/stable/generated/torchvision.ops."
 SOURCE = "https://github.com/pytorch/vision/blob/v0.22.0/torchvision/ops/"
 
+NAMESPACES = ("torchvision.ops",)
+
 _ALPHA = Dialect(
     "any-alpha",
     "alpha above 1 is computed with, to a negative loss; torchvision 0.22 began to refuse it.",

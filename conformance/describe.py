@@ -10,6 +10,7 @@ from typing import Any
 
 from lossparity import reference
 from lossparity.adapters.base import Dialect
+from lossparity.conformance.census import signature
 from lossparity.reference.core import Loss
 
 DEFINITIONS: dict[str, Loss] = {**reference.LOSSES, **reference.ACTIVATIONS}
@@ -71,6 +72,8 @@ def describe_implementations(backend: str, module: ModuleType) -> dict[str, Any]
             "known_issues": [
                 {"name": k.name, "reason": k.reason, "link": k.link, "versions": k.versions} for k in each.known_issues
             ],
+            "signature": signature(module, each.name),
+            "warnings": [],
         }
         for each in module.IMPLEMENTATIONS
     }

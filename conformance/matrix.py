@@ -23,7 +23,7 @@ from packaging.specifiers import SpecifierSet  # pytest, which we need, needs it
 
 from lossparity import reference
 from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue, Unsupported
-from lossparity.conformance import tolerance
+from lossparity.conformance import tolerance, warned
 from lossparity.conformance.cases import CASES, DTYPES, Case
 from lossparity.conformance.describe import DEFINITIONS
 from lossparity.conformance.record import Check
@@ -183,6 +183,8 @@ class Judge:
         self.expected = functools.lru_cache(maxsize=4096)(self._expected)
         self.call = functools.lru_cache(maxsize=64)(self._call)
         self.vacuous = functools.lru_cache(maxsize=4096)(self._vacuous)
+        self._heard: set[tuple[str, str]] = set()
+        self._news: dict[str, list[str]] = {}
 
     def __call__(self, check: Check) -> Check:
         """The check with its verdict."""
@@ -240,12 +242,24 @@ class Judge:
         options = {name: value for name, value in arguments.items() if name not in arrays}
         differentiable = self.differentiable(implementation, case)
         cotangent = functools.partial(case.cotangent, self.seed, dtype)
-        try:
-            evaluate = self.module.MODES[mode]
-            value, gradients = evaluate(implementation.function, arrays, options, differentiable, cotangent, device)
-        except Exception as error:  # whatever a framework raises is its answer
-            return Outcome(error=error)
-        return Outcome(value, gradients)
+        evaluate = self.module.MODES[mode]
+        with warned.listening() as caught:
+            try:
+                value, gradients = evaluate(implementation.function, arrays, options, differentiable, cotangent, device)
+                outcome = Outcome(value, gradients)
+            except Exception as error:  # whatever a framework raises is its answer
+                outcome = Outcome(error=error)
+        for warning in caught:
+            key, text = f"{implementation.loss}/{implementation.name}", warned.words(warning)
+            if (key, text) not in self._heard:
+                self._heard.add((key, text))
+                self._news.setdefault(key, []).append(text)
+        return outcome
+
+    def news(self) -> dict[str, list[str]]:
+        """The warnings of each implementation ("loss/name") that were first heard since this was last asked."""
+        news, self._news = self._news, {}
+        return news
 
     def differentiable(self, implementation: Implementation, case: Case) -> tuple[str, ...]:
         """The arguments whose gradient is asked of the framework."""

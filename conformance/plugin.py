@@ -49,6 +49,7 @@ class Matrix:
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self.results: list[Check] = []
+        self.warnings: dict[str, list[str]] = {}
         self._modules: dict[str, Any] = {}
         self._judges: dict[str, Any] = {}
 
@@ -96,6 +97,11 @@ class Matrix:
         decided: Check = self._judges[check.backend](check)
         return decided
 
+    def news(self, check: Check) -> dict[str, list[str]]:
+        """The warnings of the check's backend that were not heard before, by implementation ("loss/name")."""
+        judge = self._judges.get(check.backend)
+        return judge.news() if judge else {}
+
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """One test per check, named by its ID."""
         if "check" in metafunc.fixturenames and metafunc.module.__name__.endswith("conformance.test_matrix"):
@@ -110,6 +116,9 @@ class Matrix:
         if report.when == "call":
             properties: list[tuple[str, Any]] = report.user_properties
             self.results.extend(Check(*row) for name, row in properties if name == "lossparity")
+            for heard in (value for name, value in properties if name == "lossparity-warnings"):
+                for key, texts in heard.items():
+                    self.warnings.setdefault(key, []).extend(texts)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -123,6 +132,7 @@ class Matrix:
             asked=self.config.getoption("backend"),
             seed=self.config.getoption("seed"),
             command=["pytest", *(str(word) for word in self.config.invocation_params.args)],
+            warnings=self.warnings,
         )
         output = self.config.getoption("output")
         if output:

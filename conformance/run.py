@@ -21,9 +21,11 @@ from typing import Any
 
 import lossparity
 from lossparity import adapters
+from lossparity.conformance.census import census
 from lossparity.conformance.describe import describe_implementations, describe_losses
 from lossparity.conformance.matrix import DEFAULT_SEED, Selection, not_installed
 from lossparity.conformance.record import FAILING, INCOMPLETE, Check, Run
+from lossparity.conformance.warned import with_warnings
 from lossparity.conformance.worker import environment
 
 # A backend that says nothing for so long (its import, or one check) is taken to hang.
@@ -70,8 +72,13 @@ def run(
         started=started.isoformat(timespec="seconds"),
         seconds=round(time.perf_counter() - clock, 3),
         losses=describe_losses(),
-        implementations={key: each for worker in workers for key, each in worker.implementations.items()},
+        implementations={
+            key: each
+            for worker in workers
+            for key, each in with_warnings(worker.implementations, worker.warnings).items()
+        },
         backends={worker.backend: worker.summary() for worker in workers},
+        census={worker.backend: worker.census for worker in workers if worker.census},
     )
 
 
@@ -81,12 +88,17 @@ def run_of(
     asked: Sequence[str],
     seed: int | None,
     command: Sequence[str],
+    warnings: Mapping[str, Sequence[str]],
 ) -> Run:
-    """The record of checks that were decided in this process (the pytest matrix)."""
+    """The record of checks that were decided in this process (the pytest matrix), or in those of pytest-xdist.
+
+    warnings: what was heard of each implementation, by "loss/name".
+    """
     backends = list(dict.fromkeys(check.backend for check in checks))
     missing = {check.backend: check.reason for check in checks if check.loss == "*"}
+    modules = {name: adapters.load(name) for name in backends if name not in missing}
     return Run(
-        environment={**host(), "backends": {name: environment(name) for name in backends if name not in missing}},
+        environment={**host(), "backends": {name: environment(name) for name in modules}},
         seed=DEFAULT_SEED if seed is None else seed,
         command=list(command),
         checks=list(checks),
@@ -95,9 +107,8 @@ def run_of(
         losses=describe_losses(),
         implementations={
             key: each
-            for name in backends
-            if name not in missing
-            for key, each in describe_implementations(name, adapters.load(name)).items()
+            for name, module in modules.items()
+            for key, each in with_warnings(describe_implementations(name, module), warnings).items()
         },
         backends={
             name: {
@@ -109,6 +120,7 @@ def run_of(
             }
             for name in backends
         },
+        census={name: census(module) for name, module in modules.items()},
     )
 
 
@@ -160,6 +172,8 @@ class _Worker:
     last_words: str = ""
     environment: dict[str, Any] = field(default_factory=dict)
     implementations: dict[str, Any] = field(default_factory=dict)
+    census: dict[str, Any] = field(default_factory=dict)
+    warnings: dict[str, list[str]] = field(default_factory=dict)
     planned: list[Check] | None = None
     results: list[Check] = field(default_factory=list)
     seconds: float = 0.0
@@ -216,6 +230,9 @@ class _Worker:
             return
         self.environment = message.get("environment", self.environment)
         self.implementations = message.get("implementations", self.implementations)
+        self.census = message.get("census", self.census)
+        for key, heard in message.get("warnings", {}).items():
+            self.warnings.setdefault(key, []).extend(heard)
         if "plan" in message:
             self.planned = [Check(*row) for row in message["plan"]]
         if "result" in message:

@@ -20,6 +20,7 @@ def test_parity(check: Check, request: pytest.FixtureRequest) -> None:
     matrix: Any = request.config.pluginmanager.get_plugin("lossparity-matrix")
     decided = matrix.decide(check)
     request.node.user_properties.append(("lossparity", dataclasses.astuple(decided)))
+    request.node.user_properties.append(("lossparity-warnings", matrix.news(check)))
     if decided.verdict in ("unsupported", "not-run"):
         pytest.skip(f"{decided.verdict}: {decided.reason}")
     if decided.verdict == "known":

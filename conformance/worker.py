@@ -3,8 +3,9 @@
     python -m lossparity.conformance.worker < configuration
 
 The configuration is JSON: {"backend", "seed", "selection"}. The answer is JSON lines on what was standard output:
-{"environment"}, {"implementations"}, {"plan": every check}, then {"result": check} for each in that order, then
-{"done": true}. Whatever a framework prints goes to standard error, the backend's last words.
+{"environment"}, {"implementations"}, {"census"}, {"plan": every check}, then {"result": check, "warnings": those not
+heard before} for each in that order, then {"done": true}. Whatever a framework prints goes to standard error, the
+backend's last words.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ def main() -> int:
     configuration = json.load(sys.stdin)
 
     from lossparity import adapters
+    from lossparity.conformance.census import census
     from lossparity.conformance.describe import describe_implementations
     from lossparity.conformance.matrix import Judge, Selection, checks
 
@@ -37,11 +39,12 @@ def main() -> int:
     selection = Selection.of(configuration["selection"])
     _say(answers, environment=environment(backend.name))
     _say(answers, implementations=describe_implementations(backend.name, module))
+    _say(answers, census=census(module))
     planned = list(checks(backend.name, module, selection))
     _say(answers, plan=[dataclasses.astuple(check) for check in planned])
     judge = Judge(module, configuration["seed"], next(iter(versions.values()), "0"))
     for check in planned:
-        _say(answers, result=dataclasses.astuple(judge(check)))
+        _say(answers, result=dataclasses.astuple(judge(check)), warnings=judge.news())
     _say(answers, done=True)
     answers.flush()
     os._exit(0)  # the verdicts are out: a framework that crashes while it is unloaded changes none of them
