@@ -37,18 +37,23 @@ DIGEST_SIZE = 16
 
 @dataclass(frozen=True)
 class Selection:
-    """Which checks are asked for. Empty means all of them; for devices and modes, the framework's first."""
+    """Which checks are asked for. Empty means all of them; for devices and modes, the framework's first.
+
+    quick: of each row of the case table only the first reduction and the mean (Case.quick). What it leaves out is the
+    sums and the reductions of weighted samples.
+    """
 
     losses: tuple[str, ...] = ()
     dtypes: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
     modes: tuple[str, ...] = ()
     expression: str = ""
+    quick: bool = False
 
     @classmethod
     def of(cls, words: Mapping[str, Any]) -> Selection:
         """A selection from what JSON or a command line gives: lists become tuples."""
-        given: dict[str, Any] = {name: w if isinstance(w, str) else tuple(w) for name, w in words.items()}
+        given: dict[str, Any] = {name: tuple(w) if isinstance(w, (list, tuple)) else w for name, w in words.items()}
         return cls(**given)
 
     def validate(self) -> None:
@@ -99,6 +104,8 @@ def not_installed(backend: str, reason: str) -> Check:
 
 def _rows(implementation: Implementation, selection: Selection) -> Iterator[tuple[str, str, str]]:
     for case in CASES.get(implementation.loss, {}).values():
+        if selection.quick and not case.quick:
+            continue
         for dtype in selection.dtypes or case.dtypes:
             if dtype in case.dtypes:
                 for aspect in aspects(implementation, case, dtype):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from lossparity.conformance.matrix import Selection
     from lossparity.conformance.record import Check
 
 _OPTIONS: tuple[tuple[str, str], ...] = (
@@ -50,6 +51,7 @@ class Matrix:
         self.config = config
         self.results: list[Check] = []
         self.warnings: dict[str, list[str]] = {}
+        self.selection: Selection | None = None
         self._modules: dict[str, Any] = {}
         self._judges: dict[str, Any] = {}
 
@@ -68,6 +70,7 @@ class Matrix:
             selection.validate()
         except ValueError as error:
             raise pytest.UsageError(str(error)) from None
+        self.selection = selection
         found: list[Check] = []
         for name, backend in adapters.BACKENDS.items():  # in their order: some must be imported before others
             if asked and name not in asked:
@@ -133,6 +136,7 @@ class Matrix:
             seed=self.config.getoption("seed"),
             command=["pytest", *(str(word) for word in self.config.invocation_params.args)],
             warnings=self.warnings,
+            selection=self.selection,
         )
         output = self.config.getoption("output")
         if output:

@@ -21,6 +21,7 @@ from typing import Any
 
 import lossparity
 from lossparity import adapters
+from lossparity.conformance.cases import digest
 from lossparity.conformance.census import census
 from lossparity.conformance.describe import describe_implementations, describe_losses
 from lossparity.conformance.matrix import DEFAULT_SEED, Selection, not_installed
@@ -64,11 +65,14 @@ def run(
         for name in backends or adapters.BACKENDS
     ]
     _supervise(workers, timeout, jobs, progress)
+    checks = [check for worker in workers for check in worker.checks()]
+    if selection.quick:  # its record is kept in repositories, and the inputs of what matches are a third of it
+        checks = [dataclasses.replace(each, worst=None) if each.verdict == "match" else each for each in checks]
     return Run(
         environment={**host(), "backends": {w.backend: w.environment for w in workers if w.environment}},
         seed=seed,
         command=list(command),
-        checks=[check for worker in workers for check in worker.checks()],
+        checks=checks,
         started=started.isoformat(timespec="seconds"),
         seconds=round(time.perf_counter() - clock, 3),
         losses=describe_losses(),
@@ -79,6 +83,8 @@ def run(
         },
         backends={worker.backend: worker.summary() for worker in workers},
         census={worker.backend: worker.census for worker in workers if worker.census},
+        data=digest(seed),
+        selection=dataclasses.asdict(selection),
     )
 
 
@@ -89,6 +95,7 @@ def run_of(
     seed: int | None,
     command: Sequence[str],
     warnings: Mapping[str, Sequence[str]],
+    selection: Selection | None = None,
 ) -> Run:
     """The record of checks that were decided in this process (the pytest matrix), or in those of pytest-xdist.
 
@@ -121,6 +128,8 @@ def run_of(
             for name in backends
         },
         census={name: census(module) for name, module in modules.items()},
+        data=digest(DEFAULT_SEED if seed is None else seed),
+        selection={} if selection is None else dataclasses.asdict(selection),
     )
 
 
