@@ -65,7 +65,8 @@ def _reduces(reduction: str) -> bool:
 
 
 # Keras 2 computes in the dtype it is given. Of Keras 3, the first releases offered no dtype in the classes.
-KERAS_2 = keras.__version__.startswith("2.")
+VERSION = tuple(int(part) for part in keras.__version__.split(".")[:2])
+KERAS_2 = VERSION < (3,)
 HAS_DTYPE = _takes("MeanSquaredError", "dtype")
 DTYPES = ("float64", "float32") if HAS_DTYPE or KERAS_2 else ("float32",)
 REDUCTIONS = {
@@ -280,6 +281,15 @@ _FLOATX = keras_2(
         when=lambda call: call.dtype == "float64",
     )
 )
+_FLOAT32_DELTA = KnownIssue(
+    "float32-delta",
+    "delta becomes a float32 tensor, which does not go with float64 predictions.",
+    "https://github.com/keras-team/keras/blob/v3.3.0/keras/src/losses/losses.py",
+    versions=">=3.0,<3.4",
+    symptom="any",
+    aspects=("",),
+    when=lambda call: call.dtype == "float64",
+)
 _INFINITE = KnownIssue(
     "infinite-error-nan",
     "The gradient at an infinite error is NaN: where() multiplies the slope of the branch that is not taken by 0.",
@@ -312,7 +322,7 @@ def huber_class(input, target, reduction, delta, sample_weight=None):  # type: i
     "keras.losses.huber",
     twin="keras.losses.Huber",
     dialects=(*_REGRESSION_FUNCTION["dialects"], *_FLOATX),
-    known_issues=(_INFINITE, FUNCTION_BROADCASTS),
+    known_issues=(_INFINITE, FUNCTION_BROADCASTS, _FLOAT32_DELTA),
     **_FUNCTION,
 )
 def huber(input, target, delta):  # type: ignore[no-untyped-def]
@@ -453,18 +463,25 @@ _SMOOTHED_AXIS = KnownIssue(
     "smoothing-axis",
     "label_smoothing is divided by the length of the last axis, not of the axis of the classes.",
     "https://github.com/keras-team/keras/issues/23451",
-    versions=">=3.0,<3.16",
+    versions=">=2.13,!=2.14.*,!=2.15.*,<3.16",
     symptom="number",
     when=lambda call: call.arguments["label_smoothing"] > 0.0 and call.arguments["input"].ndim > 2,
 )
 _ONE_CLASS = KnownIssue(
     "one-class",
-    "Logits of a single class lose their last axis, because the labels have none, and then do not fit them.",
-    _SOURCE_2 + "utils/losses_utils.py",
-    versions="<3",
+    "Logits of a single class and their labels are given one rank, and then do not fit each other.",
+    "https://github.com/keras-team/keras/blob/v3.3.0/keras/src/losses/loss.py",
+    versions="<3.4",
     symptom="any",
     aspects=("",),
     when=lambda call: call.arguments["input"].shape[1:] == (1,),
+)
+_FLOAT32_MASK = Dialect(
+    "float32-mask",
+    "The mean over the labels that are not ignored weighs them in float32.",
+    "https://github.com/keras-team/keras/blob/v3.12.0/keras/src/losses/loss.py",
+    precision="float32",
+    when=lambda call: call.dtype == "float64" and call.arguments["reduction"] not in ("none", "sum"),
 )
 _NO_BATCH = keras_2(
     Dialect(
@@ -521,6 +538,7 @@ def categorical_crossentropy(input, target, label_smoothing):  # type: ignore[no
             when=lambda call: bool(np.all(call.arguments["target"] == call.arguments["ignore_index"])),
         ),
         *_NO_BATCH,
+        *((_FLOAT32_MASK,) if (3, 4) <= VERSION < (3, 13) else ()),
     ),
     known_issues=(EMPTY, _ONE_CLASS),
     lacks={"weight": "it has no weights of classes"},

@@ -90,8 +90,8 @@ def evaluate(
         if differentiable:
             seed = tf.constant(np.asarray(cotangent(tuple(value.shape))), dtype=value.dtype)
             for name, gradient in zip(differentiable, tape.gradient(value, leaves, seed), strict=True):
-                gradients[name] = None if gradient is None else tf.convert_to_tensor(gradient).numpy()
-    return value.numpy(), gradients
+                gradients[name] = None if gradient is None else np.asarray(tf.convert_to_tensor(gradient))
+    return np.asarray(value), gradients
 
 
 MODES = {"eager": evaluate}
