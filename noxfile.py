@@ -43,8 +43,12 @@ ENVIRONMENTS = {
 @nox.session(venv_backend="none")
 def parity(session: nox.Session) -> None:
     """Install the frameworks, run the whole matrix on them, write parity/parity.json and parity/parity.html."""
-    pythons = {name: environment(session, shared) for name, (shared, _) in BACKENDS.items()}
-    words = [word for name, python in pythons.items() for word in ("--backend", name, "--python", f"{name}={python}")]
+    pythons = {shared: environment(session, shared) for shared in ENVIRONMENTS}
+    words = [
+        word
+        for name, (shared, _) in BACKENDS.items()
+        for word in ("--backend", name, "--python", f"{name}={pythons[shared]}")
+    ]
     session.run(str(pythons["sklearn"]), "-m", "lossparity.cli", "run", *words, *session.posargs, external=True)
 
 
