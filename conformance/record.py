@@ -112,8 +112,8 @@ class Run:
         command line, "reason", "last_words", "seconds"}.
     data: a digest of the cases' data: two records compare only where both ran the same.
     selection: which checks were asked for (the fields of `Selection`); empty where no one run could repeat it.
-    accepted: the changes that were accepted into this baseline, oldest first: {"reason", "when", "before", "after",
-        "findings"}.
+    accepted: the changes that were accepted into this baseline, oldest first: {"reason", "when", "says",
+        "before", "after", "findings"}.
     """
 
     environment: dict[str, Any]

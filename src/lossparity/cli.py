@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import math
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,15 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_selection(run)
     run.add_argument("-o", "--output", default="parity", metavar="DIR", help="where to write (default: %(default)s)")
     run.add_argument("--seed", type=int, default=None, help="of the cases' data and the cotangents (default: 0)")
-    run.add_argument("--timeout", type=_positive, default=None, metavar="S", help="a backend silent for so long hangs")
-    run.add_argument("-j", "--jobs", type=_count, default=None, metavar="N", help="backends at a time (default: 2)")
-    run.add_argument(
-        "--python",
-        action="append",
-        default=[],
-        metavar="BACKEND=PATH",
-        help="the interpreter of a backend that lives in another environment (lossparity must be installed there)",
-    )
+    _add_execution(run)
     run.set_defaults(command=_run)
 
     report = commands.add_parser("report", help="write the HTML report of a record")
@@ -77,6 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     merge.set_defaults(command=_merge)
 
+    _add_gate(commands)
+
     explain = commands.add_parser("explain", help="one check: inputs, reference, framework, error, reproducer")
     explain.add_argument("id", metavar="ID", help="a check's ID, as the report and the record give it")
     explain.add_argument("--seed", type=int, default=None)
@@ -90,6 +85,71 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_gate(commands: Any) -> None:
+    gate = commands.add_parser(
+        "gate",
+        help="may this upgrade go in? compare a record with a baseline and judge what changed",
+        description="Compare CANDIDATE with BASELINE and judge what changed by the policy.",
+        epilog="Exit codes: 0 it may, 1 it may not, 2 the records do not compare, 3 incomplete.",
+    )
+    gate.add_argument("baseline", metavar="BASELINE", help="a record: parity.json or parity.json.gz")
+    gate.add_argument("candidate", metavar="CANDIDATE", help="a record, or the word now: run what the baseline ran")
+    _add_policy(gate)
+    gate.add_argument("--require-backend", action="append", default=[], metavar="B", help="incomplete if B did not run")
+    gate.add_argument("--require-device", action="append", default=[], metavar="X", help="incomplete if X was not used")
+    gate.add_argument("--quick", action="store_true", help="only what the quick matrix has, of both")
+    gate.add_argument("-o", "--output", metavar="DIR", help="also write gate.html and, of now, parity.json there")
+    _add_comparison(gate)
+    _add_execution(gate)
+    gate.set_defaults(command=_gate)
+
+    diff = commands.add_parser("diff", help="what changed from one record to another, without a verdict")
+    diff.add_argument("before", metavar="A", help="a record")
+    diff.add_argument("after", metavar="B", help="a record")
+    _add_comparison(diff)
+    diff.set_defaults(command=_diff)
+
+    accept = commands.add_parser("accept", help="make a candidate the baseline, with the reason on record")
+    accept.add_argument("baseline", metavar="BASELINE", help="the record to rewrite, or to begin")
+    accept.add_argument("candidate", metavar="CANDIDATE", help="a record, or the word now")
+    accept.add_argument("--reason", required=True, metavar="TEXT", help="why; it stays in the file")
+    _add_policy(accept)
+    _add_execution(accept)
+    accept.set_defaults(command=_accept)
+
+
+def _add_comparison(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--format",
+        action="append",
+        default=[],
+        metavar="F[=FILE]",
+        help="text (default), json, markdown, github, junit, html; into FILE, else printed (repeatable)",
+    )
+    parser.add_argument("--backend", action="append", default=[], metavar="B", help="compare only B (repeatable)")
+    parser.add_argument("--other-machine", action="store_true", help="compare records of other kinds of machine too")
+
+
+def _add_policy(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--policy", metavar="FILE", help="a TOML file with [tool.lossparity.gate] (default: the nearest pyproject.toml)"
+    )
+
+
+def _add_execution(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--timeout", type=_positive, default=None, metavar="S", help="a backend silent for so long hangs"
+    )
+    parser.add_argument("-j", "--jobs", type=_count, default=None, metavar="N", help="backends at a time (default: 2)")
+    parser.add_argument(
+        "--python",
+        action="append",
+        default=[],
+        metavar="BACKEND=PATH",
+        help="the interpreter of a backend that lives in another environment (lossparity must be installed there)",
+    )
+
+
 def _add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backend", action="append", default=[], metavar="B", help="only this backend (repeatable)")
     parser.add_argument("--loss", action="append", default=[], metavar="L", help="only this loss (repeatable)")
@@ -100,6 +160,9 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mode", action="append", default=[], metavar="M", help="eager (default) (repeatable)")
     parser.add_argument(
         "-k", dest="expression", default="", metavar="EXPR", help="only checks whose ID matches, as in pytest"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="of each row of the case table only its first reduction and the mean"
     )
 
 
@@ -129,7 +192,12 @@ def _run(options: argparse.Namespace) -> int:
 
     _known("backend", options.backend, adapters.BACKENDS)
     selection = Selection(
-        tuple(options.loss), tuple(options.dtype), tuple(options.device), tuple(options.mode), options.expression
+        tuple(options.loss),
+        tuple(options.dtype),
+        tuple(options.device),
+        tuple(options.mode),
+        options.expression,
+        options.quick,
     )
     selection.validate()
     pythons = _pythons(options.python, adapters.BACKENDS)
@@ -154,6 +222,198 @@ def _run(options: argparse.Namespace) -> int:
     print(summary(result))
     print(f"record  {json_path}\nreport  {html_path}")
     return exit_code(result)
+
+
+def _gate(options: argparse.Namespace) -> int:
+    from lossparity.conformance import record
+    from lossparity.reports import html
+    from lossparity.reports.formats import FORMATS
+
+    targets = _targets(options.format)
+    policy = _policy(options)
+    baseline = lossparity.load(options.baseline)
+    now = options.candidate == "now"
+    candidate = _run_again(baseline, options) if now else lossparity.load(options.candidate)
+    if options.output and now:
+        record.save(candidate, Path(options.output) / "parity.json")
+        html.write(candidate, Path(options.output) / "parity.html")
+    comparison = _judged(baseline, candidate, options, policy)
+    if options.output:
+        targets.append(("html", Path(options.output) / "gate.html"))
+    _emit(comparison, targets, FORMATS)
+    _summarize(comparison)
+    return int(comparison.decision.code)
+
+
+def _diff(options: argparse.Namespace) -> int:
+    from lossparity.reports.diff import compare, narrow
+    from lossparity.reports.findings import backend_names
+    from lossparity.reports.formats import FORMATS, Comparison
+
+    targets = _targets(options.format)
+    sides = [lossparity.load(path) for path in (options.before, options.after)]
+    _known("backend", options.backend, backend_names(sides[0]))
+    sides = [narrow(side, options.backend) for side in sides]
+    diff = compare(sides[0], sides[1], names=(options.before, options.after), other_machine=options.other_machine)
+    _emit(Comparison(diff), targets, FORMATS)
+    return HOLDS
+
+
+def _accept(options: argparse.Namespace) -> int:
+    from lossparity.conformance import record
+    from lossparity.conformance.run import exit_code
+    from lossparity.reports import formats, gate
+    from lossparity.reports.diff import IncomparableError
+
+    if not options.reason.strip():
+        raise UsageError('--reason is empty; say why the change is agreed: --reason "..."')
+    path = Path(options.baseline)
+    baseline = lossparity.load(path) if path.exists() else None
+    if options.candidate != "now":
+        candidate = lossparity.load(options.candidate)
+    elif baseline is not None:
+        candidate = _run_again(baseline, options)
+    else:
+        raise UsageError(f"there is no {path} to repeat; make a record with `lossparity run --quick -o DIR` first")
+    findings: list[str] = []
+    words = f"a first baseline of {len(candidate.checks):,} checks"
+    gaps = ["the candidate's own run is incomplete"] if exit_code(candidate) == INCOMPLETE else []
+    if baseline is not None:
+        options.backend, options.require_backend, options.require_device, options.quick = [], [], [], False
+        options.other_machine = True
+        try:
+            comparison = _judged(baseline, candidate, options, _policy(options))
+            words, gaps = comparison.sentence, gaps or comparison.decision.gaps
+            findings = [each.finding.says for each in comparison.judged]
+        except IncomparableError as error:
+            words = f"a new baseline, which does not compare with the old: {error}"
+    if gaps:
+        print(f"lossparity: nothing was accepted: {'; '.join(gaps)}", file=sys.stderr)
+        return INCOMPLETE
+    accepted = gate.accept(baseline, candidate, words, findings, options.reason.strip())
+    record.save(accepted, path)
+    print(formats.clean(f"accepted into {path}: {words}"))
+    for says in findings[: formats.SHOWN]:
+        print(formats.clean(f"  {says}"))
+    if len(findings) > formats.SHOWN:
+        print(f"  ... and {len(findings) - formats.SHOWN:,} more, all of them in the file")
+    print(formats.clean(f"reason: {options.reason.strip()}"))
+    return HOLDS
+
+
+def _judged(baseline: Any, candidate: Any, options: argparse.Namespace, policy: Any) -> Any:
+    """What changed, judged by the policy, of the part that the options ask for."""
+    from lossparity.conformance.cases import CASES
+    from lossparity.reports.diff import compare, narrow
+    from lossparity.reports.findings import backend_names
+    from lossparity.reports.formats import Comparison
+    from lossparity.reports.gate import decide
+
+    _known("backend", options.backend, backend_names(baseline))
+
+    def part(run: Any) -> Any:
+        run = narrow(run, options.backend)
+        if options.quick:
+            slow = {(loss, name) for loss, cases in CASES.items() for name, case in cases.items() if not case.quick}
+            run.checks = [check for check in run.checks if (check.loss, check.case) not in slow]
+        return run
+
+    after = part(candidate)
+    diff = compare(
+        part(baseline),
+        after,
+        names=(options.baseline, options.candidate),
+        drift_factor=policy.drift_factor,
+        other_machine=options.other_machine,
+    )
+    decision = decide(
+        diff, after, policy, require_backends=options.require_backend, require_devices=options.require_device
+    )
+    return Comparison(diff, decision)
+
+
+def _policy(options: argparse.Namespace) -> Any:
+    from lossparity.reports import policy
+
+    return policy.load(options.policy)
+
+
+def _run_again(baseline: Any, options: argparse.Namespace) -> Any:
+    """What the baseline ran, on what is installed now."""
+    import dataclasses
+
+    from lossparity import adapters
+    from lossparity.conformance.matrix import Selection
+    from lossparity.conformance.run import DEFAULT_JOBS, DEFAULT_TIMEOUT, run
+
+    if not baseline.selection:
+        raise UsageError(
+            f"{options.baseline} does not say what was asked for (it was merged, or made by hand): run the matrix "
+            "yourself and give its record instead of now"
+        )
+    selection = Selection.of(baseline.selection)
+    if getattr(options, "quick", False):
+        selection = dataclasses.replace(selection, quick=True)
+    selection.validate()
+    ran = [name for name, backend in baseline.backends.items() if backend.get("status") != "not-run"]
+    backends = [name for name in ran if name in (getattr(options, "backend", None) or ran)]
+    _known("backend", backends, adapters.BACKENDS)
+    if not backends:
+        raise UsageError(f"{options.baseline} ran none of the backends asked for; it ran {', '.join(ran) or 'none'}")
+    pythons = _pythons(options.python, adapters.BACKENDS)
+    with _progress() as progress:
+        return run(
+            backends,
+            selection,
+            seed=baseline.seed,
+            pythons=pythons,
+            timeout=options.timeout or DEFAULT_TIMEOUT,
+            jobs=options.jobs or DEFAULT_JOBS,
+            command=["lossparity", *options.words],
+            progress=progress,
+        )
+
+
+def _targets(given: Sequence[str]) -> list[tuple[str, Path | None]]:
+    """(format, file) of each --format; no file: printed."""
+    from lossparity.reports.formats import FORMATS
+
+    targets: list[tuple[str, Path | None]] = []
+    for each in given or ["text"]:
+        name, separator, file = each.partition("=")
+        if name not in FORMATS:
+            raise UsageError(f"unknown format {name!r}; there are {', '.join(FORMATS)}")
+        if (separator and not file) or (name == "html" and not file):
+            raise UsageError(f"--format {each}: give a file: --format {name}=FILE")
+        targets.append((name, Path(file) if file else None))
+    return targets
+
+
+def _emit(comparison: Any, targets: Sequence[tuple[str, Path | None]], formats: Any) -> None:
+    """Print or write a comparison in each of the formats."""
+    from lossparity.conformance.record import write_whole
+
+    for name, file in targets:
+        page = formats[name](comparison)
+        if file is None:
+            print(page, end="")
+        else:
+            write_whole(file, page.encode("utf-8", "replace"))
+
+
+def _summarize(comparison: Any) -> None:
+    """Add the Markdown to GitHub's step summary, where there is one. A summary that fails is no verdict."""
+    from lossparity.reports.formats import within
+
+    path = os.environ.get("GITHUB_STEP_SUMMARY")
+    if not path:
+        return
+    try:
+        taken = Path(path).stat().st_size if Path(path).exists() else 0
+        with open(path, "a", encoding="utf-8", errors="replace") as stream:
+            stream.write(within(comparison, taken))
+    except OSError as error:
+        print(f"lossparity: no step summary: {path}: {error.strerror or error}", file=sys.stderr)
 
 
 def _report(options: argparse.Namespace) -> int:
