@@ -28,6 +28,7 @@ from markupsafe import Markup
 from lossparity.conformance.record import VERDICTS, Check, Run, write_whole
 from lossparity.reports.findings import (
     SEVERITY,
+    Finding,
     attention,
     backend_names,
     command_lines,
@@ -90,40 +91,33 @@ class Section:
 def render(run: Run) -> str:
     """The page, as text."""
     sections = _sections(run)
+    script, style = _asset("parity.js"), _asset("parity.css")
     entries = [entry for section in sections for entry in section.entries]
     findings = attention(run)
-    return page(
-        "parity.html.j2",
-        _asset("parity.js"),
-        run=run,
-        environment=mapping(run.environment),
-        outcome=outcome(run),
-        counts=tally(run.checks),
-        verdicts=VERDICTS,
-        backends=_backends(run),
-        commands=command_lines(run),
-        findings=findings[:_FINDINGS_SHOWN],
-        findings_left=len(findings) - _FINDINGS_SHOWN,
-        sections=sections,
-        columns=_columns(run, entries),
-        data=Markup(_embedded(run, entries)),  # noqa: S704 escaped there
-    )
-
-
-def page(template: str, script: str = "", **words: Any) -> str:
-    """A page in the report's look: the template with our style, our script, and a policy that lets in nothing else."""
-    style = _asset("parity.css")
-    filled: str = (
+    page: str = (
         _environment()
-        .get_template(template)
+        .get_template("parity.html.j2")
         .render(
+            run=run,
+            environment=mapping(run.environment),
             policy=_policy(script, style),
             script=Markup(script),  # noqa: S704 our own file
             style=Markup(style),  # noqa: S704 our own file
-            **words,
+            outcome=outcome(run),
+            counts=tally(run.checks),
+            verdicts=VERDICTS,
+            backends=_backends(run),
+            commands=command_lines(run),
+            findings=findings[:_FINDINGS_SHOWN],
+            findings_left=len(findings) - _FINDINGS_SHOWN,
+            sections=sections,
+            columns=_columns(run, entries),
+            census=_census(run),
+            warnings=_warnings(entries),
+            data=Markup(_embedded(run, entries)),  # noqa: S704 escaped there
         )
     )
-    return filled
+    return page
 
 
 def write(run: Run, path: str | os.PathLike[str]) -> Path:
@@ -210,6 +204,67 @@ def _columns(run: Run, entries: Sequence[Entry]) -> list[dict[str, Any]]:
 
 def _namespace(name: str) -> str:
     return name.rpartition(".")[0] or name
+
+
+def _census(run: Run) -> list[dict[str, Any]]:
+    """For each public namespace of a framework: the losses found there, and what this suite does about them."""
+    checked = {key.partition("/")[2] for key in run.implementations}
+    rows = []
+    for backend, seen in mapping(run.census).items():
+        uncovered = _words(mapping(seen).get("uncovered"))
+        excluded = mapping(mapping(seen).get("excluded"))
+        for namespace, names in mapping(mapping(seen).get("namespaces")).items():
+            found = _words(names)
+            rows.append(
+                {
+                    "backend": backend,
+                    "namespace": namespace,
+                    "found": len(found),
+                    "checked": sum(name in checked for name in found),
+                    "uncovered": [_inside(namespace, name) for name in uncovered if name in found],
+                    "excluded": _by_reason(
+                        {_inside(namespace, name): str(excluded[name]) for name in found if name in excluded}
+                    ),
+                }
+            )
+    return rows
+
+
+def _by_reason(reasons: Mapping[str, str]) -> dict[str, list[str]]:
+    """Reason -> the names that are excluded for it."""
+    names: dict[str, list[str]] = {}
+    for name, reason in reasons.items():
+        names.setdefault(reason, []).append(name)
+    return names
+
+
+def _inside(namespace: str, name: str) -> str:
+    return name.removeprefix(f"{namespace}.")
+
+
+def _warnings(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
+    """Each warning, with the implementations that raise it."""
+    found: dict[str, list[Entry]] = {}
+    for entry in entries:
+        for warning in _words(entry.about.get("warnings")):
+            found.setdefault(warning, []).append(entry)
+    return found
+
+
+def _called(entry: Entry) -> str:
+    """The entry point's own signature as Python writes it; "" where it has none to be seen."""
+    parameters = entry.about.get("signature")
+    if not isinstance(parameters, (list, tuple)):
+        return ""
+    words: list[str] = []
+    for each in map(mapping, parameters):
+        kind = str(each.get("kind"))
+        if kind == "keyword-only" and not any(word.startswith("*") for word in words):
+            words.append("*")
+        stars = {"variadic positional": "*", "variadic keyword": "**"}.get(kind, "")
+        default = each.get("default")
+        words.append(f"{stars}{each.get('name')}" + ("" if default is None else f"={default}"))
+    return f"{entry.short}({', '.join(words)})"
 
 
 def _accuracy(entry: Entry) -> list[dict[str, Any]]:
@@ -398,6 +453,7 @@ def _environment() -> jinja2.Environment:
     environment.filters.update(linked=_linked, breakable=_breakable, short=short_number, number=_number)
     environment.globals.update(
         accuracy=_accuracy,
+        called=_called,
         worst=_worst,
         showing=_showing,
         refusals=_refusals,

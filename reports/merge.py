@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lossparity.conformance.record import Check, Run
+from lossparity.conformance.warned import with_warnings
 from lossparity.reports.findings import mapping
 
 # Where a backend's records disagree, the one further to the left is what happened.
@@ -34,8 +35,9 @@ def merge(runs: Sequence[Run]) -> Run:
         started=min((run.started for run in runs if run.started), default=""),
         seconds=sum(run.seconds for run in runs),
         losses=_union("loss", [run.losses for run in runs]),
-        implementations=_union("implementation", [run.implementations for run in runs]),
+        implementations=_implementations(runs),
         backends=_backends(runs),
+        census=_union("the census of", [run.census for run in runs]),
     )
 
 
@@ -120,6 +122,17 @@ def _backends(runs: Sequence[Run]) -> dict[str, Any]:
 def _status_rank(backend: Mapping[str, Any]) -> int:
     status = backend.get("status")
     return _STATUSES.index(status) if status in _STATUSES else len(_STATUSES)
+
+
+def _implementations(runs: Sequence[Run]) -> dict[str, Any]:
+    """The implementations, described alike in every record, with the warnings of all of them: each ran another part."""
+    heard: dict[str, list[str]] = {}
+    silent: list[dict[str, Any]] = []
+    for run in runs:
+        silent.append({key: {**mapping(entry), "warnings": ()} for key, entry in run.implementations.items()})
+        for key, entry in run.implementations.items():
+            heard.setdefault(key, []).extend(str(each) for each in mapping(entry).get("warnings") or ())
+    return with_warnings(_union("implementation", silent), heard)
 
 
 def _union(what: str, tables: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
