@@ -180,8 +180,11 @@ class _Sources:
         source = inspect.getsource(module)
         body = ast.parse(source).body
         shown: list[ast.AST] = [statement]
+        first = statement.lineno
         if isinstance(statement, ast.FunctionDef):
-            shown = [statement.args, *statement.body]  # its decorators are not shown
+            decorators = [each for each in statement.decorator_list if not _registers(each)]
+            shown = [*decorators, statement.args, *statement.body]
+            first = min([first, *(each.lineno for each in decorators)])
         used = {node.id for part in shown for node in ast.walk(part) if isinstance(node, ast.Name)}
         for other in body:
             if used & set(_bound(other)) and other is not statement:
@@ -189,7 +192,7 @@ class _Sources:
                     self._import(other, used)
                 elif other.lineno != statement.lineno:
                     self._add(module, other)
-        lines = source.splitlines()[statement.lineno - 1 : statement.end_lineno]
+        lines = source.splitlines()[first - 1 : statement.end_lineno]
         self.blocks.append("\n".join(line.partition("  # noqa")[0].partition("  # type:")[0] for line in lines))
 
     def _import(self, statement: ast.Import | ast.ImportFrom, used: set[str]) -> None:
@@ -204,6 +207,11 @@ class _Sources:
             line = f"{start} {alias.name}{as_name}"
             if line not in self.imports:
                 self.imports.append(line)
+
+
+def _registers(decorator: ast.expr) -> bool:
+    """Whether it is the adapter's `@implements(...)`, which a reproducer does without."""
+    return isinstance(decorator, ast.Call) and getattr(decorator.func, "id", "") == "implements"
 
 
 def _bound(statement: ast.stmt) -> Iterator[str]:
