@@ -28,7 +28,6 @@ from markupsafe import Markup
 from lossparity.conformance.record import VERDICTS, Check, Run, write_whole
 from lossparity.reports.findings import (
     SEVERITY,
-    Finding,
     attention,
     backend_names,
     command_lines,
@@ -91,33 +90,42 @@ class Section:
 def render(run: Run) -> str:
     """The page, as text."""
     sections = _sections(run)
-    script, style = _asset("parity.js"), _asset("parity.css")
     entries = [entry for section in sections for entry in section.entries]
     findings = attention(run)
-    page: str = (
+    return page(
+        "parity.html.j2",
+        _asset("parity.js"),
+        run=run,
+        environment=mapping(run.environment),
+        outcome=outcome(run),
+        counts=tally(run.checks),
+        verdicts=VERDICTS,
+        backends=_backends(run),
+        commands=command_lines(run),
+        findings=findings[:_FINDINGS_SHOWN],
+        findings_left=len(findings) - _FINDINGS_SHOWN,
+        sections=sections,
+        columns=_columns(run, entries),
+        census=_census(run),
+        warnings=_warnings(entries),
+        data=Markup(_embedded(run, entries)),  # noqa: S704 escaped there
+    )
+
+
+def page(template: str, script: str = "", **words: Any) -> str:
+    """A page in the report's look: the template with our style, our script, and a policy that lets in nothing else."""
+    style = _asset("parity.css")
+    filled: str = (
         _environment()
-        .get_template("parity.html.j2")
+        .get_template(template)
         .render(
-            run=run,
-            environment=mapping(run.environment),
             policy=_policy(script, style),
             script=Markup(script),  # noqa: S704 our own file
             style=Markup(style),  # noqa: S704 our own file
-            outcome=outcome(run),
-            counts=tally(run.checks),
-            verdicts=VERDICTS,
-            backends=_backends(run),
-            commands=command_lines(run),
-            findings=findings[:_FINDINGS_SHOWN],
-            findings_left=len(findings) - _FINDINGS_SHOWN,
-            sections=sections,
-            columns=_columns(run, entries),
-            census=_census(run),
-            warnings=_warnings(entries),
-            data=Markup(_embedded(run, entries)),  # noqa: S704 escaped there
+            **words,
         )
     )
-    return page
+    return filled
 
 
 def write(run: Run, path: str | os.PathLike[str]) -> Path:
