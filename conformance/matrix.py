@@ -398,7 +398,8 @@ class Judge:
                     same = size == 1 and type(outcome.error).__name__ == together[0].raises
                     ruling = Ruling("match", result=together[0].raises) if same else None
                 elif check.aspect == "error":
-                    ruling = Ruling("match") if size == 1 and together[0].accepts and not outcome.error else None
+                    accepted = size == 1 and together[0].accepts and not outcome.error
+                    ruling = Ruling("match", result=_kept(outcome)) if accepted else None
                 elif any(each.accepts for each in together) or outcome.error is not None:
                     ruling = None
                 else:
@@ -483,7 +484,8 @@ def _precision(dialects: tuple[Dialect, ...], dtype: str) -> str:
 
 def _compare_error(outcome: Outcome) -> Ruling:
     if outcome.error is None:
-        return Ruling("mismatch", f"returned {outcome.value!r}, want an error: the input is bad")
+        reason = f"returned {outcome.value!r}, want an error: the input is bad"
+        return Ruling("mismatch", reason, result=_kept(outcome))
     if isinstance(outcome.error, (AttributeError, NameError, ImportError, SyntaxError)):
         return Ruling("error", f"raised {_describe(outcome.error)}, which is no answer to bad input")
     return Ruling("match", f"raised {_describe(outcome.error)}", result=type(outcome.error).__name__)
@@ -493,7 +495,7 @@ def _compare_numbers(
     aspect: str, got: Array, want: Array, limit: Array, dtype: str, arguments: Mapping[str, Any]
 ) -> Ruling:
     if got.shape != want.shape:
-        return Ruling("mismatch", f"{aspect} has shape {got.shape}, want {want.shape}")
+        return Ruling("mismatch", f"{aspect} has shape {got.shape}, want {want.shape}", result=_digest(got))
     ulps = tolerance.ulp_error(got, want, dtype)
     with np.errstate(all="ignore"):
         nearest = want.astype(dtype).astype(np.float64)
@@ -532,6 +534,11 @@ def _digest(array: Array, shape: tuple[int, ...] | None = None) -> list[float]:
     if flat.size > DIGEST_SIZE:
         flat = flat[np.linspace(0, flat.size - 1, DIGEST_SIZE).astype(np.int64)]
     return [float(str(each)) for each in flat]
+
+
+def _kept(outcome: Outcome) -> list[float] | None:
+    """What the framework computed, for the record, where the definition has nothing to compare it with."""
+    return None if outcome.value is None else _digest(outcome.value)
 
 
 def _symptom(differing: Array) -> str:

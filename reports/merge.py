@@ -24,6 +24,7 @@ def merge(runs: Sequence[Run]) -> Run:
     if not runs:
         raise ValueError("merge needs at least one record; none was given")
     _agree("seed", [run.seed for run in runs], "run them with the same --seed")
+    _agree("data", [run.data for run in runs], "make them with the same lossparity, whose cases may differ otherwise")
     versions = [mapping(run.environment).get("lossparity") for run in runs]
     _agree("lossparity", versions, "run them with the same lossparity, whose reference may differ otherwise")
     commands = list(dict.fromkeys(tuple(run.command) for run in runs if run.command))
@@ -38,6 +39,8 @@ def merge(runs: Sequence[Run]) -> Run:
         implementations=_implementations(runs),
         backends=_backends(runs),
         census=_union("the census of", [run.census for run in runs]),
+        data=runs[0].data,
+        selection=runs[0].selection if all(run.selection == runs[0].selection for run in runs) else {},
     )
 
 
