@@ -33,6 +33,8 @@ from lossparity.conformance.worker import environment
 DEFAULT_TIMEOUT = 120.0
 DEFAULT_JOBS = 2
 
+_FATAL = "Fatal Python error: "  # with which faulthandler begins
+
 # The arrays are small and two backends share the machine: more threads would only wait for each other. What the
 # user's environment sets goes before this.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
@@ -248,23 +250,31 @@ class _Worker:
             self.results.append(Check(*message["result"]))
         self.done = self.done or "done" in message
 
-    def finish(self, *, hung: float | None = None) -> None:
-        """The process has ended, or is ended now because it said nothing for `hung` seconds."""
+    def finish(self, patience: float, *, hung: bool = False) -> None:
+        """The process has ended or will do so soon; or it hangs: it said nothing for `patience` seconds."""
         if self.process is None:
             return
-        if hung is not None:
+        if hung:
             self.process.kill()
-        code = self.process.wait()
+        stuck = False
+        try:
+            code = self.process.wait(patience)
+        except subprocess.TimeoutExpired:  # it closed its answers, and hangs in taking itself down
+            stuck = True
+            self.process.kill()
+            code = self.process.wait()
         self.seconds = round(time.monotonic() - self.started, 3)
         self.log.seek(0)
         words = self.log.read().strip()
         self.log.close()
-        if hung is not None:
-            self.status, self.reason = "timeout", f"no sign of life for {hung:g} s"
+        if hung:
+            self.status, self.reason = "timeout", f"no sign of life for {patience:g} s"
+        elif stuck and not self.done:
+            self.status, self.reason = "timeout", f"its answers ended, but not its process in {patience:g} s"
         elif not self.done:
             self.status, self.reason = "crashed", f"its process ended {_ending(code)}"
         if not self.done:
-            self.last_words = "\n".join(words.splitlines()[-20:])[-4000:]
+            self.last_words = _last_words(words)
 
     def checks(self) -> list[Check]:
         """Every check that was planned: decided, or with the reason why not."""
@@ -298,8 +308,8 @@ def _supervise(workers: Sequence[_Worker], timeout: float, jobs: int, progress: 
     waiting = list(workers)
     running: list[_Worker] = []
 
-    def end(worker: _Worker, hung: float | None = None) -> None:
-        worker.finish(hung=hung)
+    def end(worker: _Worker, hung: bool = False) -> None:
+        worker.finish(timeout, hung=hung)
         running.remove(worker)
         progress(worker.backend, len(worker.results), len(worker.planned or ()), worker.status)
 
@@ -319,7 +329,7 @@ def _supervise(workers: Sequence[_Worker], timeout: float, jobs: int, progress: 
                 worker, line = messages.get(timeout=patience)
             except queue.Empty:
                 for worker in [w for w in running if time.monotonic() - w.heard >= timeout]:
-                    end(worker, hung=timeout)
+                    end(worker, hung=True)
                 continue
             if worker not in running:
                 continue  # the end of the answers of one that was killed
@@ -342,5 +352,15 @@ def _ending(code: int) -> str:
     return f"with exit code {code}"
 
 
+def _last_words(words: str) -> str:
+    """The end of what a process said: from faulthandler its headline and where it was, else the last lines."""
+    lines = [line for line in words.splitlines() if line.strip() and not line.startswith("Extension modules: ")]
+    start = next((i for i, line in enumerate(lines) if line.startswith(_FATAL)), len(lines) - 20)
+    return "\n".join(lines[max(start, 0) :][:20])[-4000:]
+
+
 def _last_line(words: str) -> str:
-    return words.strip().splitlines()[-1][:300]
+    """What a process died of: faulthandler's headline, or else the last thing it said."""
+    lines = words.splitlines()
+    fatal = [line for line in lines if line.startswith(_FATAL)]
+    return (fatal or lines)[-1][:300]

@@ -31,7 +31,7 @@ BELOW = {
 OUTSIDE = {  # besides the standard library
     "reference": {"numpy"},
     "conformance": {"numpy", "packaging", "pytest"},
-    "reports": {"numpy", "jinja2", "markupsafe"},
+    "reports": {"numpy", "jinja2", "markupsafe", "tomli"},  # tomli: before Python 3.11
 }
 FRAMEWORKS = {
     "torch",
