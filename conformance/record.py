@@ -103,11 +103,13 @@ class Run:
         errors).
     implementations: name -> {"backend", "loss", "parameters", "reductions", "dtypes", "lacks", "no_gradient",
         "dialects": [{"name", "reason", "source", "says"}], "known_issues": [{"name", "reason", "link", "versions"}],
-        "signature": [{"name", "kind", "default"}] of the entry point itself (None: it has none to be seen),
-        "warnings": ["Category: first line", ...] raised while it ran}. Keyed "loss/name", because one entry point can
-        implement several losses.
+        "signature": [{"name", "kind", "default"}] of the entry point itself (None: it has none to be seen); kind in
+        Python's words ("positional or keyword", "keyword-only", ...), default its repr (None: it must be given),
+        "warnings": ["Category: first line", ...] raised while it ran, # for numbers that vary from case to case}.
+        Keyed "loss/name", because one entry point can implement several losses.
     census: backend -> {"namespaces": {namespace: [every loss found there]}, "uncovered": [dotted name without an
-        adapter], "excluded": {dotted name: why it is left out on purpose}}.
+        adapter], "excluded": {dotted name: why it is left out on purpose}}. Another name of a loss is in the first
+        alone.
     backends: name -> {"status": "complete" | "not-run" | "crashed" | "timeout", "asked": by name on the
         command line, "reason", "last_words", "seconds"}.
     data: a digest of the cases' data: two records compare only where both ran the same.

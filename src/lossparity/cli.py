@@ -452,6 +452,7 @@ def _explain(options: argparse.Namespace) -> int:
 def _list(options: argparse.Namespace) -> int:
     from lossparity import adapters
     from lossparity.conformance.cases import CASES
+    from lossparity.conformance.census import census
     from lossparity.conformance.describe import DEFINITIONS, describe_losses
 
     _known("backend", options.backend, adapters.BACKENDS)
@@ -470,6 +471,9 @@ def _list(options: argparse.Namespace) -> int:
             if adapters.BACKENDS[name].missing():
                 print(f"# {name}: {adapters.BACKENDS[name].missing()}", file=sys.stderr)
                 continue
+            seen = census(adapters.load(name))
+            uncovered, offered = len(seen["uncovered"]), sum(map(len, seen["namespaces"].values()))
+            print(f"# {name}: of {offered} losses found, {uncovered} have no adapter", file=sys.stderr)
             found = [each for each in adapters.load(name).IMPLEMENTATIONS if each.loss in losses]
             _table([(each.name, each.loss, name, ", ".join(each.reductions)) for each in found])
     return HOLDS
