@@ -202,8 +202,7 @@ def _run(options: argparse.Namespace) -> int:
     selection.validate()
     pythons = _pythons(options.python, adapters.BACKENDS)
     folder = Path(options.output)
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"-o {folder} is a file; give a folder")
+    _writable(folder)
     with _progress() as progress:
         result = run(
             tuple(dict.fromkeys(options.backend)),
@@ -493,6 +492,15 @@ def _known(kind: str, given: Sequence[str], known: Any) -> None:
     for name in given:
         if name not in known:
             raise UsageError(f"unknown {kind} {name!r}; there are {', '.join(known)}")
+
+
+def _writable(folder: Path) -> None:
+    """Refuse a folder that cannot be made or written to now, not after the run."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise UsageError(f"-o {folder}: {there} is a file; give a folder")
+    if not os.access(there, os.W_OK):
+        raise UsageError(f"-o {folder}: {there} cannot be written to; give another folder")
 
 
 def _pythons(given: Sequence[str], known: Any) -> dict[str, str]:
