@@ -6,6 +6,10 @@ An adapter module defines
     MODES             name -> evaluate function; the first is the default ("eager"),
     devices()         the devices that the framework sees, in the names of lossparity: cpu, cpu:1, cuda:0, mps.
 
+It may also define
+
+    REFUSED           (kind of device, dtype) -> why the framework does not have that dtype there.
+
 It names its framework as the implementations do (`import tensorflow as tf` for "tf.nn.softmax"), so that what they call
 can be looked up. For the census of what the framework offers it may also define
 

@@ -116,7 +116,7 @@ def sigmoid(input):  # type: ignore[no-untyped-def]
             when=lambda call: call.arguments["input"].ndim == 1,
         )
     ),
-    known_issues=(ONEDNN_NAN,),
+    known_issues=SOFTMAX_ISSUES,
 )
 def softmax(input, dim):  # type: ignore[no-untyped-def]
     return keras.activations.softmax(input, axis=dim)

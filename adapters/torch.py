@@ -31,6 +31,9 @@ EXCLUDED = {
 }
 
 
+REFUSED = {("mps", "float64"): "Apple's GPU has no float64"}
+
+
 def devices() -> list[str]:
     """cpu, then every CUDA device, then Apple's GPU."""
     found = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]

@@ -8,9 +8,9 @@ import torchvision
 from torchvision import ops
 
 from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue, implementations
-from lossparity.adapters.torch import MODES, devices
+from lossparity.adapters.torch import MODES, REFUSED, devices
 
-__all__ = ["IMPLEMENTATIONS", "MODES", "devices"]
+__all__ = ["IMPLEMENTATIONS", "MODES", "REFUSED", "devices"]
 
 IMPLEMENTATIONS: list[Implementation] = []
 implements = implementations(IMPLEMENTATIONS)

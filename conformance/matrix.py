@@ -196,15 +196,10 @@ class Judge:
     def __call__(self, check: Check) -> Check:
         """The check with its verdict."""
         started = time.perf_counter()
-        implementation = self.implementations[check.loss, check.implementation]
-        if check.device not in self.devices:
-            result = Ruling("not-run", f"no device {check.device} here; there are {', '.join(self.devices)}")
-        elif check.mode not in self.module.MODES:
-            result = Ruling("not-run", f"no mode {check.mode}; there are {', '.join(self.module.MODES)}")
-        elif check.aspect.startswith("dialect:"):
-            result = self._still_needed(implementation, check)
-        else:
-            result = self._judge(implementation, CASES[check.loss][check.case], check)
+        try:
+            result = self._decide(check)
+        except Exception as error:  # a broken row or declaration costs its own checks, not the run
+            result = Ruling("error", f"the suite itself failed here, not the framework: {_describe(error)}")
         return dataclasses.replace(
             check,
             verdict=result.verdict,
@@ -218,11 +213,26 @@ class Judge:
             seconds=round(time.perf_counter() - started, 6),
         )
 
+    def _decide(self, check: Check) -> Ruling:
+        implementation = self.implementations[check.loss, check.implementation]
+        if check.device not in self.devices:
+            return Ruling("not-run", f"no device {check.device} here; there are {', '.join(self.devices)}")
+        if check.mode not in self.module.MODES:
+            return Ruling("not-run", f"no mode {check.mode}; there are {', '.join(self.module.MODES)}")
+        if check.aspect.startswith("dialect:"):
+            return self._still_needed(implementation, check)
+        refused = getattr(self.module, "REFUSED", {}).get((check.device.partition(":")[0], check.dtype))
+        if refused:
+            return Ruling("unsupported", refused)
+        return self._judge(implementation, CASES[check.loss][check.case], check)
+
     def _judge(self, implementation: Implementation, case: Case, check: Check) -> Ruling:
         why = unsupported(implementation, case, check.dtype)
         if check.aspect.startswith("gradient:") and why is None:
             argument = check.aspect.partition(":")[2]
             why = implementation.no_gradient.get(argument, implementation.no_gradient.get("*"))
+        if check.aspect == "twin" and why is None:
+            why = unsupported(self.implementations[implementation.loss, implementation.twin or ""], case, check.dtype)
         if why is not None:
             return Ruling("unsupported", why)
         outcome = self.outcome(implementation, case, check.dtype, check.device, check.mode)
@@ -403,17 +413,12 @@ class Judge:
                 elif any(each.accepts for each in together) or outcome.error is not None:
                     ruling = None
                 else:
-                    ruling = self._compare_in(implementation, case, check, outcome, together)
+                    try:
+                        ruling = self._compare(implementation, case, check, outcome, together)
+                    except ValueError:  # together, the dialects' parameters do not fit this call
+                        ruling = None
                 if ruling is not None:
                     yield together, ruling
-
-    def _compare_in(
-        self, implementation: Implementation, case: Case, check: Check, outcome: Outcome, dialects: tuple[Dialect, ...]
-    ) -> Ruling | None:
-        try:
-            return self._compare(implementation, case, check, outcome, dialects)
-        except (TypeError, ValueError):  # the dialect's parameters do not fit this call
-            return None
 
     def _known(
         self, implementation: Implementation, case: Case, check: Check, outcome: Outcome, canonical: Ruling
