@@ -181,7 +181,9 @@ def broken_run(*_: Any, **__: Any) -> Run:
     )
     mismatch = dataclasses.replace(check, verdict="mismatch", reason="value = 1.0, want 2.0", error_ulp=9.0, margin=5.0)
     backends = {"sklearn": {"status": "complete", "asked": True, "reason": "", "last_words": "", "seconds": 0.1}}
-    return Run({"backends": {}}, 0, ["lossparity", "run"], [mismatch], backends=backends, data=digest(0))
+    return Run(
+        {**running.host(), "backends": {}}, 0, ["lossparity", "run"], [mismatch], backends=backends, data=digest(0)
+    )
 
 
 def test_broken_parity_is_1_and_says_where(
