@@ -22,7 +22,7 @@ import tensorflow as tf
 from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue, Unsupported, implementations
 from lossparity.adapters.tensorflow import (
     MASKED_NAN,
-    ONEDNN_NAN,
+    SOFTMAX_ISSUES,
     UNIT_TARGETS,
     classes_last,
     devices,
