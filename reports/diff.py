@@ -16,23 +16,23 @@ from typing import Any
 from lossparity.conformance.record import FAILING, INCOMPLETE, Check, Run
 from lossparity.reports.findings import HOLDING, backend_names, listed, mapping, packages, plural
 
-# kind: (sign, how it reads of a loss, of several, what it says), the worst first. The kinds of single checks that are
-# no finding come last.
+# kind: (sign, one of them, several, what it says), the worst first. The kinds of single checks that are no finding come
+# last.
 KINDS: dict[str, tuple[str, str, str, str]] = {
-    "regressed": ("✗", "regressed", "regressed", "held parity before and breaks it now"),
-    "stopped": ("■", "stopped running", "stopped running", "ran before; now unsupported, not run, or out of time"),
-    "missing": ("?", "was not run", "were not run", "ran before and is not in the candidate, which gives no reason"),
-    "removed": ("-", "was removed", "were removed", "its implementation is gone"),
-    "changed": ("≠", "changed", "changed", "moved by more than its tolerance, or behaves in another way"),
-    "signature": ("λ", "broke its signature", "broke their signature", "calls that worked may fail or mean other"),
-    "drifted": ("~", "lost accuracy", "lost accuracy", "within tolerance, with a much larger error"),
-    "fixed": ("✓", "was fixed", "were fixed", "broke parity before and holds it now"),
-    "added": ("+", "was added", "were added", "did not run before"),
-    "extended": ("λ", "takes a new argument", "take a new argument", "old calls mean the same"),
-    "warning": ("w", "warns anew", "warn anew", "a warning that was not raised before"),
-    "census": ("#", "has a new census", "have a new census", "the framework offers more losses, or fewer"),
-    "rounding": ("≈", "moved within rounding", "moved within rounding", "another order of summation, another kernel"),
-    "unchanged": ("=", "is unchanged", "are unchanged", "the same, to the digit"),
+    "regressed": ("✗", "loss regressed", "losses regressed", "held parity before and breaks it now"),
+    "stopped": ("■", "loss stopped running", "losses stopped running", "ran before and does not now, for a reason"),
+    "missing": ("?", "loss was not run", "losses were not run", "ran before and is not in the candidate"),
+    "removed": ("-", "loss was removed", "losses were removed", "its implementation is gone"),
+    "changed": ("≠", "loss changed", "losses changed", "moved by more than its tolerance, or behaves in another way"),
+    "signature": ("λ", "signature broke", "signatures broke", "calls that worked may fail or mean something else"),
+    "drifted": ("~", "loss lost accuracy", "losses lost accuracy", "within tolerance, with a much larger error"),
+    "fixed": ("✓", "loss was fixed", "losses were fixed", "broke parity before and holds it now"),
+    "added": ("+", "loss was added", "losses were added", "did not run before"),
+    "extended": ("λ", "new argument", "new arguments", "old calls mean the same"),
+    "warning": ("w", "new warning", "new warnings", "a warning that was not raised before"),
+    "census": ("#", "change of the census", "changes of the census", "the framework offers other losses"),
+    "rounding": ("≈", "loss moved within rounding", "losses moved within rounding", "another kernel, another order"),
+    "unchanged": ("=", "loss is unchanged", "losses are unchanged", "the same, to the digit"),
 }
 RANK = {kind: rank for rank, kind in enumerate(KINDS)}
 DRIFT_FACTOR = 4.0

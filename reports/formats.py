@@ -67,15 +67,20 @@ class Comparison:
             remarks.append(
                 f"policy: {plural(len(self.decision.ignored), 'finding')} ignored ({self.decision.policy.source})"
             )
-        changed = packages_changed(self.diff.before, self.diff.after)
-        return [*remarks, *([f"packages: {', '.join(changed)}"] if changed else []), *self.diff.notes]
+        return [*remarks, *self.diff.notes]
+
+    @property
+    def packages(self) -> str:
+        """The packages that changed."""
+        return ", ".join(packages_changed(self.diff.before, self.diff.after)) or "the same versions"
 
     @property
     def counted(self) -> str:
         """The checks by kind."""
         counts = self.diff.counts
-        words = [f"{n:,} {KINDS[kind][1].split()[-1] if kind == 'unchanged' else kind}" for kind, n in counts.items()]
-        return f"{plural(self.diff.compared, 'check')} compared: {', '.join(words) or 'none'}"
+        words = [f"{n:,} {kind}" for kind, n in counts.items()]
+        total = plural(sum(counts.values()), "check")
+        return f"{total}, of which {self.diff.compared:,} ran on both sides: {', '.join(words) or 'nothing to compare'}"
 
 
 def text(comparison: Comparison) -> str:
@@ -89,7 +94,7 @@ def text(comparison: Comparison) -> str:
         left = plural(len(comparison.judged) - SHOWN, "more finding")
         lines.append(f"... and {left}: --format markdown, json or html=FILE has them all")
     lines += [""] if comparison.judged else []
-    lines += [_sides(comparison.diff), comparison.counted]
+    lines += [_sides(comparison.diff), f"packages: {comparison.packages}", comparison.counted]
     lines += [f"note: {remark}" for remark in comparison.remarks]
     return "\n".join(clean(line) for line in lines) + "\n"
 
@@ -124,8 +129,9 @@ def markdown(comparison: Comparison, limit: int = SUMMARY_LIMIT) -> str:
         "",
         f"**{escaped(comparison.headline)}**",
         "",
-        f"{escaped(_sides(comparison.diff))}. {escaped(comparison.counted)}.",
-        "",
+        f"- {escaped(_sides(comparison.diff))}",
+        f"- packages: {escaped(comparison.packages)}",
+        f"- {escaped(comparison.counted)}",
         *(f"- {escaped(remark)}" for remark in comparison.remarks[:50]),
         "",
     ]
@@ -242,6 +248,7 @@ def html(comparison: Comparison) -> str:
         explain=_explain,
         shown=_ID_BUDGET,
         sides=_sides(comparison.diff),
+        infinity=math.inf,
     )
 
 

@@ -153,21 +153,20 @@ def _sentence(diff: Diff, code: int, judged: Sequence[Judged], gaps: Sequence[st
 
 
 def tally(findings: Sequence[Finding]) -> list[str]:
-    """How many losses each kind concerns: "3 losses changed", "1 loss was fixed"."""
+    """How many of each kind there are: "3 losses changed", "1 new warning". What concerns a whole backend counts it."""
     words = []
     for kind, (_, one, many, _) in KINDS.items():
-        losses = {(each.backend, each.loss) for each in findings if each.kind == kind}
-        names = {name for _, name in losses}
-        if kind in ("signature", "extended", "warning"):
-            n = len({name for each in findings if each.kind == kind for name in each.implementations})
-            noun = "implementation"
-        elif kind == "census":
-            n, noun = len({each.backend for each in findings if each.kind == kind}), "backend"
-        elif "*" in names:
-            n, noun = len({backend for backend, name in losses if name == "*"}), "backend"
+        mine = [each for each in findings if each.kind == kind]
+        if kind in ("signature", "extended", "warning", "census"):
+            n = len(mine)
         else:
-            n, noun = len(names), "loss"
-        if n:
-            plural_noun = {"loss": "losses"}.get(noun, f"{noun}s")
-            words.append(f"{n:,} {noun if n == 1 else plural_noun} {one if n == 1 else many}")
+            whole = {each.backend for each in mine if each.loss == "*"}
+            n = len({each.loss for each in mine if each.backend not in whole})
+            words += [_counted(len(whole), one, many, "backend")] if whole else []
+        words += [_counted(n, one, many, "loss")] if n else []
     return words
+
+
+def _counted(n: int, one: str, many: str, noun: str) -> str:
+    words = f"{n:,} {one if n == 1 else many}"
+    return words if noun == "loss" else words.replace("losses", f"{noun}s").replace("loss", noun)
