@@ -71,7 +71,7 @@ def test_two_large_records(records: list[Path], benchmark: Any) -> None:
 
 
 @pytest.mark.skipif(
-    sys.platform != "linux", reason="elsewhere a process is not told its own peak, without its parent's"
+    sys.platform != "linux", reason="only there is a process told its own peak"
 )
 def test_memory(records: list[Path]) -> None:
     done = subprocess.run(  # noqa: S603  this interpreter, our own code
