@@ -44,12 +44,14 @@ class Call:
 
     arguments: the reference's arguments by name, defaults filled in, arrays already rounded to `dtype`.
     tags: the case's tags.
+    device: where it runs; what a declaration says of one kind of device depends on it.
     """
 
     case: str
     dtype: str
     arguments: Mapping[str, Any]
     tags: frozenset[str]
+    device: str = "cpu"
 
 
 def always(_: Call) -> bool:

@@ -463,7 +463,7 @@ _SMOOTHED_AXIS = KnownIssue(
     "smoothing-axis",
     "label_smoothing is divided by the length of the last axis, not of the axis of the classes.",
     "https://github.com/keras-team/keras/issues/23451",
-    versions=">=2.13,!=2.14.*,!=2.15.*,<3.16",
+    versions=">=2.13,!=2.14.*,!=2.15.*",
     symptom="number",
     when=lambda call: call.arguments["label_smoothing"] > 0.0 and call.arguments["input"].ndim > 2,
 )

@@ -15,7 +15,8 @@ from lossparity import adapters
 from lossparity.adapters.base import Implementation
 from lossparity.conformance.cases import CASES, Case
 from lossparity.conformance.describe import DEFINITIONS
-from lossparity.conformance.matrix import Judge, Selection, checks
+from lossparity.conformance.judge import Judge
+from lossparity.conformance.matrix import Selection, checks
 from lossparity.conformance.record import Check
 from lossparity.reference.core import Array
 

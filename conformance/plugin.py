@@ -29,13 +29,22 @@ _OPTIONS: tuple[tuple[str, str], ...] = (
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(parser: pytest.Parser, args: Sequence[str]) -> None:
     """Add the options where a word of the command line names the suite."""
-    if not any("lossparity" in word or Path(word.partition("::")[0]).name == "conformance" for word in args):
+    if not any(map(_names_the_suite, args)):
         return
     group = parser.getgroup("lossparity", "lossparity: the conformance matrix")
     for name, text in _OPTIONS:
         group.addoption(f"--{name}", action="append", default=[], metavar=name[0].upper(), help=text)
     group.addoption("--seed", type=int, default=None, help="of the cases' data and the cotangents (default: 0)")
     group.addoption("--output", default=None, metavar="DIR", help="write parity.json and parity.html there")
+
+
+def _names_the_suite(word: str) -> bool:
+    """Whether a word is this package, or a path in it. A folder that happens to have its name is not."""
+    place = word.partition("::")[0]
+    if place in ("lossparity", "lossparity.conformance", "lossparity.conformance.test_matrix"):
+        return True
+    here, there = Path(__file__).resolve().parent, Path(place).resolve()
+    return here == there or here in there.parents
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -89,7 +98,8 @@ class Matrix:
             return check
         if check.backend not in self._judges:
             from lossparity import adapters
-            from lossparity.conformance.matrix import DEFAULT_SEED, Judge
+            from lossparity.conformance.judge import Judge
+            from lossparity.conformance.matrix import DEFAULT_SEED
 
             seed = self.config.getoption("seed")
             self._judges[check.backend] = Judge(

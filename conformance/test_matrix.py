@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from lossparity.conformance.record import Check
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Say how to ask for the matrix where it was come upon by chance: `pytest .`."""
+    if not metafunc.config.pluginmanager.has_plugin("lossparity-matrix"):
+        reason = "name the suite: pytest conformance, or pytest --pyargs lossparity.conformance"
+        metafunc.parametrize("check", [pytest.param(None, marks=pytest.mark.skip(reason=reason))], ids=["matrix"])
+
+
 def test_parity(check: Check, request: pytest.FixtureRequest) -> None:
     """Decide one check."""
     matrix: Any = request.config.pluginmanager.get_plugin("lossparity-matrix")

@@ -31,7 +31,8 @@ def main() -> int:
     from lossparity import adapters
     from lossparity.conformance.census import census
     from lossparity.conformance.describe import describe_implementations
-    from lossparity.conformance.matrix import Judge, Selection, checks
+    from lossparity.conformance.judge import Judge
+    from lossparity.conformance.matrix import Selection, checks
 
     backend = adapters.BACKENDS[configuration["backend"]]
     module = adapters.load(backend.name)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from lossparity.conformance.matrix import Judge
+from lossparity.conformance.judge import Judge
 from lossparity.reference import Loss
 
 Array = npt.NDArray[Any]

@@ -18,7 +18,7 @@ from lossparity.conformance.cases import CASES, DTYPES, TAGS, Case, digest
 from lossparity.conformance.cases.table import rows
 from lossparity.conformance.data import Recipe, Stream
 from lossparity.conformance.describe import DEFINITIONS
-from lossparity.conformance.matrix import Judge
+from lossparity.conformance.judge import Judge
 
 EVERY = [case for cases in CASES.values() for case in cases.values()]
 

@@ -24,7 +24,8 @@ import pytest
 from lossparity import adapters
 from lossparity.adapters.base import Implementation
 from lossparity.conformance.cases import CASES, DTYPES
-from lossparity.conformance.matrix import Judge, Selection, checks
+from lossparity.conformance.judge import Judge
+from lossparity.conformance.matrix import Selection, checks
 from lossparity.conformance.record import FAILING, Check
 
 HERE = ("torchvision", "torch", "sklearn")  # in this order, see adapters/__init__.py

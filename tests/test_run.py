@@ -32,14 +32,14 @@ WORKER = "import runpy; runpy.run_module('lossparity.conformance.worker', run_na
 # Runs the real worker, and at the third check what follows.
 AT_THE_THIRD_CHECK = """
 import os, signal, sys
-from lossparity.conformance import matrix
-decide, count = matrix.Judge.__call__, []
+from lossparity.conformance import judge
+decide, count = judge.Judge.__call__, []
 def faulty(self, check):
     count.append(check)
     if len(count) == 3:
         {what}
     return decide(self, check)
-matrix.Judge.__call__ = faulty
+judge.Judge.__call__ = faulty
 """
 PARTS = ("mse_loss", "torch", "torch.nn.functional.mse_loss", "plain-sum", "float64", "cpu", "eager", "value")
 CHECKS = [Check(f"check {i}", *PARTS) for i in range(3)]

@@ -14,7 +14,7 @@ from hypothesis import given
 from lossparity.conformance import tolerance
 from lossparity.conformance.cases import CASES, DTYPES
 from lossparity.conformance.describe import DEFINITIONS
-from lossparity.conformance.matrix import Judge
+from lossparity.conformance.judge import Judge
 from lossparity.conformance.tolerance import K, expect, ulp_error
 
 BOXES = ("iou_loss", "generalized_box_iou_loss", "distance_box_iou_loss", "complete_box_iou_loss")

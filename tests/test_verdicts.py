@@ -19,7 +19,8 @@ from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue, 
 from lossparity.conformance.cases import CASES, Case
 from lossparity.conformance.cases.table import rows
 from lossparity.conformance.data import given, positives, reals
-from lossparity.conformance.matrix import Judge, Selection, checks
+from lossparity.conformance.judge import Judge
+from lossparity.conformance.matrix import Selection, checks
 from lossparity.conformance.record import Check
 
 X, Y = [[1.0, -2.0, 0.5], [3.0, 0.25, -1.5]], [[0.5, 1.0, 0.75], [-1.0, 2.0, 0.125]]

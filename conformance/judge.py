@@ -1,0 +1,326 @@
+"""The verdict on each check.
+
+A check is compared with the canonical reference first, then with the declared dialects, then with the known issues.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+import time
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from packaging.specifiers import SpecifierSet  # pytest, which we need, needs it
+
+from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue
+from lossparity.conformance import tolerance, warned
+from lossparity.conformance.cases import CASES, Case
+from lossparity.conformance.compare import (
+    Outcome,
+    Ruling,
+    compare_error,
+    compare_numbers,
+    describe,
+    kept,
+    moved,
+    precision,
+)
+from lossparity.conformance.describe import DEFINITIONS
+from lossparity.conformance.matrix import applies, aspects, gradients_of, unsupported
+from lossparity.conformance.record import Check
+from lossparity.reference.core import Gradients
+
+
+class Judge:
+    """Decides the checks of one backend. Calls and expectations are kept, so that aspects share them."""
+
+    def __init__(self, module: ModuleType, seed: int, version: str) -> None:
+        self.module = module
+        self.seed = seed
+        self.version = version
+        self.implementations = {(each.loss, each.name): each for each in module.IMPLEMENTATIONS}
+        self.devices = tuple(module.devices())
+        self.outcome = functools.lru_cache(maxsize=8)(self._outcome)
+        self.expected = functools.lru_cache(maxsize=4096)(self._expected)
+        self.call = functools.lru_cache(maxsize=64)(self._call)
+        self.vacuous = functools.lru_cache(maxsize=4096)(self._vacuous)
+        self._heard: set[tuple[str, str]] = set()
+        self._news: dict[str, list[str]] = {}
+
+    def __call__(self, check: Check) -> Check:
+        """The check with its verdict."""
+        started = time.perf_counter()
+        try:
+            result = self._decide(check)
+        except Exception as error:  # a broken row or declaration costs its own checks, not the run
+            result = Ruling("error", f"the suite itself failed here, not the framework: {describe(error)}")
+        return dataclasses.replace(
+            check,
+            verdict=result.verdict,
+            reason=result.reason,
+            error_ulp=result.error_ulp,
+            margin=result.margin,
+            worst=result.worst,
+            declared=[each.name for each in result.declared],
+            result=result.result,
+            limits=result.limits,
+            seconds=round(time.perf_counter() - started, 6),
+        )
+
+    def _decide(self, check: Check) -> Ruling:
+        implementation = self.implementations[check.loss, check.implementation]
+        if check.device not in self.devices:
+            return Ruling("not-run", f"no device {check.device} here; there are {', '.join(self.devices)}")
+        if check.mode not in self.module.MODES:
+            return Ruling("not-run", f"no mode {check.mode}; there are {', '.join(self.module.MODES)}")
+        if check.aspect.startswith("dialect:"):
+            return self._still_needed(implementation, check)
+        refused = getattr(self.module, "REFUSED", {}).get((check.device.partition(":")[0], check.dtype))
+        if refused:
+            return Ruling("unsupported", refused)
+        return self._judge(implementation, CASES[check.loss][check.case], check)
+
+    def _judge(self, implementation: Implementation, case: Case, check: Check) -> Ruling:
+        why = unsupported(implementation, case, check.dtype)
+        if check.aspect.startswith("gradient:") and why is None:
+            argument = check.aspect.partition(":")[2]
+            why = implementation.no_gradient.get(argument, implementation.no_gradient.get("*"))
+        if check.aspect == "twin" and why is None:
+            why = unsupported(self.implementations[implementation.loss, implementation.twin or ""], case, check.dtype)
+        if why is not None:
+            return Ruling("unsupported", why)
+        outcome = self.outcome(implementation, case, check.dtype, check.device, check.mode)
+        if check.aspect == "error":
+            canonical = compare_error(outcome)
+        else:
+            vacuous = self.vacuous(case, check.dtype)
+            if vacuous:
+                return Ruling("error", f"vacuous case: {vacuous}")
+            canonical = self._compare(implementation, case, check, outcome, ())
+        if canonical.verdict == "match":
+            return canonical
+        return (
+            self._in_dialect(implementation, case, check, outcome)
+            or self._known(implementation, case, check, outcome, canonical)
+            or canonical
+        )
+
+    def _outcome(self, implementation: Implementation, case: Case, dtype: str, device: str, mode: str) -> Outcome:
+        """Run the framework."""
+        arguments = {**DEFINITIONS[case.loss].defaults, **case.build(self.seed, dtype)}
+        arguments = {name: arguments[name] for name in implementation.parameters if name in arguments}
+        arrays = {name: value for name, value in arguments.items() if isinstance(value, np.ndarray)}
+        options = {name: value for name, value in arguments.items() if name not in arrays}
+        differentiable = self.differentiable(implementation, case)
+        cotangent = functools.partial(case.cotangent, self.seed, dtype)
+        evaluate = self.module.MODES[mode]
+        with warned.listening() as caught:
+            try:
+                value, gradients = evaluate(implementation.function, arrays, options, differentiable, cotangent, device)
+                outcome = Outcome(value, gradients)
+            except Exception as error:  # whatever a framework raises is its answer
+                outcome = Outcome(error=error)
+        for warning in caught:
+            key, text = f"{implementation.loss}/{implementation.name}", warned.words(warning)
+            if (key, text) not in self._heard:
+                self._heard.add((key, text))
+                self._news.setdefault(key, []).append(text)
+        return outcome
+
+    def news(self) -> dict[str, list[str]]:
+        """The warnings of each implementation ("loss/name") that were first heard since this was last asked."""
+        news, self._news = self._news, {}
+        return news
+
+    def differentiable(self, implementation: Implementation, case: Case) -> tuple[str, ...]:
+        """The arguments whose gradient is asked of the framework."""
+        if "error" in case.tags or "*" in implementation.no_gradient:
+            return ()
+        return tuple(name for name in gradients_of(case) if name not in implementation.no_gradient)
+
+    def _expected(self, case: Case, dtype: str, dialects: tuple[Dialect, ...]) -> tolerance.Expected:
+        """What the reference says, in the dialect that the declarations together make."""
+        call = self.call(case, dtype)
+        arguments = dict(call.arguments)
+        for dialect in dialects:
+            given = dialect.parameters
+            arguments.update(given(call) if callable(given) else given or {})
+        loss = DEFINITIONS[case.loss]
+        shape = np.shape(loss(**arguments))
+        cotangent = case.cotangent(self.seed, dtype, shape)
+        expected = tolerance.expect(loss, arguments, precision(dialects, dtype), cotangent)
+
+        def as_given(found: Gradients) -> Gradients:  # a dialect may have reshaped an argument
+            return {name: array.reshape(np.shape(call.arguments[name])) for name, array in found.items()}
+
+        return dataclasses.replace(
+            expected,
+            gradients=as_given(expected.gradients),
+            gradient_tolerances=as_given(expected.gradient_tolerances),
+        )
+
+    def _call(self, case: Case, dtype: str, device: str = "cpu") -> Call:
+        arguments = {**DEFINITIONS[case.loss].defaults, **case.build(self.seed, dtype)}
+        return Call(case.name, dtype, arguments, case.tags, device)
+
+    def _vacuous(self, case: Case, dtype: str) -> str | None:
+        """Why a pass of this case would say nothing; None if it says something."""
+        try:
+            expected = self.expected(case, dtype, ())
+        except (TypeError, ValueError) as error:
+            return f"the reference refuses it: {error}"
+        numbers = [expected.value, *expected.gradients.values()]
+        if "nan" not in case.tags and any(np.isnan(each).any() for each in numbers):
+            return "NaN is expected where its tags do not say so"
+        value = expected.value
+        if value.size > 1 and np.all(value == value.flat[0]) and "constant" not in case.tags:
+            return f"every term is {value.flat[0]:g}"
+        loss = DEFINITIONS[case.loss]
+        arguments = case.build(self.seed, dtype)
+        for name, value in arguments.items():
+            default = loss.defaults.get(name, value)
+            same = default is value or (not isinstance(value, np.ndarray) and default == value)
+            if name == "reduction" or same or case.tags & {"inert", "nan"}:
+                continue
+            try:
+                without = tolerance.expect(
+                    loss, {**arguments, name: default}, dtype, case.cotangent(self.seed, dtype, expected.value.shape)
+                )
+            except ValueError:
+                continue  # without it the call is not even allowed
+            if not moved(expected, without):
+                return f"{name} does not move the result"
+        return None
+
+    def _compare(
+        self, implementation: Implementation, case: Case, check: Check, outcome: Outcome, dialects: tuple[Dialect, ...]
+    ) -> Ruling:
+        """The framework's answer against the reference's in a dialect (none: the canonical one)."""
+        if outcome.error is not None:
+            return Ruling(
+                "error", f"raised {describe(outcome.error)}", symptom="raises", result=type(outcome.error).__name__
+            )
+        if check.aspect == "twin":
+            return self._compare_twin(implementation, case, check, outcome)
+        expected = self.expected(case, check.dtype, dialects)
+        dtypes = {"value": next((each.dtype for each in dialects if each.dtype), check.dtype)}
+        answers = {"value": outcome.value, **{f"gradient:{n}": g for n, g in outcome.gradients.items()}}
+        got = {name: array for name, array in answers.items() if array is not None}
+        want = {"value": expected.value, **{f"gradient:{n}": g for n, g in expected.gradients.items()}}
+        if check.aspect in ("shape", "dtype"):
+            found: dict[str, Any] = {}
+            wrong = ""
+            for name, array in got.items():
+                # Autodiff gives a gradient in its argument's dtype.
+                is_shape, dtype = check.aspect == "shape", dtypes.get(name, check.dtype)
+                have, need = (array.shape, want[name].shape) if is_shape else (str(array.dtype), dtype)
+                found[name] = list(have) if isinstance(have, tuple) else have
+                if have != need:
+                    wrong = wrong or f"{check.aspect} of {name} = {have}, want {need}"
+            return Ruling("mismatch" if wrong else "match", wrong, result=found)
+        if check.aspect not in got:
+            return Ruling("mismatch", f"{check.aspect} = none, want one: the framework sees no path to the argument")
+        if check.aspect == "value":
+            limit = expected.value_tolerance
+        else:
+            limit = expected.gradient_tolerances[check.aspect.partition(":")[2]]
+        arguments = self.call(case, check.dtype).arguments
+        computed = precision(dialects, check.dtype)
+        return compare_numbers(check.aspect, got[check.aspect], want[check.aspect], limit, computed, arguments)
+
+    def _compare_twin(self, implementation: Implementation, case: Case, check: Check, outcome: Outcome) -> Ruling:
+        """Whether two entry points of one loss give the same bits."""
+        twin = self.implementations[implementation.loss, implementation.twin or ""]
+        other = self.outcome(twin, case, check.dtype, check.device, check.mode)
+        if other.error is not None:
+            return Ruling("mismatch", f"{twin.name} raised {describe(other.error)}; {implementation.name} did not")
+        pairs = {"value": (outcome.value, other.value)}
+        pairs.update({f"gradient:{n}": (outcome.gradients[n], other.gradients.get(n)) for n in outcome.gradients})
+        for name, (mine, its) in pairs.items():
+            if (mine is None) != (its is None) or (mine is not None and mine.tobytes() != its.tobytes()):  # type: ignore[union-attr]
+                return Ruling("mismatch", f"{name} is not the same bits as that of {twin.name}")
+        return Ruling("match")
+
+    def _in_dialect(self, implementation: Implementation, case: Case, check: Check, outcome: Outcome) -> Ruling | None:
+        """The ruling of the smallest set of declared dialects that explains the outcome."""
+        for together, ruling in self._readings(implementation, case, check, outcome):
+            if ruling.verdict == "match":
+                names = "+".join(each.name for each in together)
+                reason = f"{names}: {'; '.join(each.reason for each in together)}"
+                return dataclasses.replace(ruling, verdict="dialect", reason=reason, declared=together)
+        return None
+
+    def _readings(
+        self, implementation: Implementation, case: Case, check: Check, outcome: Outcome
+    ) -> Iterator[tuple[tuple[Dialect, ...], Ruling]]:
+        """The ruling in each set of declared dialects, small ones first."""
+        call = self.call(case, check.dtype, check.device)
+        spoken = [each for each in implementation.dialects if applies(each, call)]
+        for size in range(1, len(spoken) + 1):
+            for together in itertools.combinations(spoken, size):
+                if any(each.raises for each in together):
+                    same = size == 1 and type(outcome.error).__name__ == together[0].raises
+                    ruling = Ruling("match", result=together[0].raises) if same else None
+                elif check.aspect == "error":
+                    accepted = size == 1 and together[0].accepts and not outcome.error
+                    ruling = Ruling("match", result=kept(outcome)) if accepted else None
+                elif any(each.accepts for each in together) or outcome.error is not None:
+                    ruling = None
+                else:
+                    try:
+                        ruling = self._compare(implementation, case, check, outcome, together)
+                    except ValueError:  # together, the dialects' parameters do not fit this call
+                        ruling = None
+                if ruling is not None:
+                    yield together, ruling
+
+    def _known(
+        self, implementation: Implementation, case: Case, check: Check, outcome: Outcome, canonical: Ruling
+    ) -> Ruling | None:
+        """The ruling by a declared issue of this version, where what differs in some dialect looks as declared."""
+        call = self.call(case, check.dtype, check.device)
+        issues = [
+            issue
+            for issue in implementation.known_issues
+            if check.aspect.startswith(issue.aspects)
+            and SpecifierSet(issue.versions).contains(self.version, prereleases=True)
+            and applies(issue, call)
+        ]
+        if not issues:
+            return None
+        nothing: tuple[Dialect, ...] = ()
+        for together, ruling in ((nothing, canonical), *self._readings(implementation, case, check, outcome)):
+            for issue in issues:
+                if issue.symptom in ("any", ruling.symptom):
+                    reason = f"{issue.name}: {issue.reason} ({issue.link}); {ruling.reason}"
+                    return dataclasses.replace(ruling, verdict="known", reason=reason, declared=(issue, *together))
+        return None
+
+    def _still_needed(self, implementation: Implementation, check: Check) -> Ruling:
+        """Whether any case still shows the declared dialect or issue: the first that does decides."""
+        name = check.aspect.partition(":")[2]
+        everything: tuple[Dialect | KnownIssue, ...] = (*implementation.dialects, *implementation.known_issues)
+        declared = next(each for each in everything if each.name == name)
+        if not implementation.exists:
+            return Ruling("unsupported", f"this version has no {implementation.name}")
+        if isinstance(declared, KnownIssue):
+            if not SpecifierSet(declared.versions).contains(self.version, prereleases=True):
+                return Ruling("unsupported", f"{declared.name} is declared for {declared.versions}, not {self.version}")
+            verdict = "known"
+        else:
+            verdict = "dialect"
+        for case in CASES.get(implementation.loss, {}).values():
+            for dtype in case.dtypes:
+                call = self.call(case, dtype, check.device)
+                if unsupported(implementation, case, dtype) or not applies(declared, call):
+                    continue
+                for aspect in aspects(implementation, case, dtype):
+                    one = dataclasses.replace(check, case=case.name, dtype=dtype, aspect=aspect)
+                    if declared in self._judge(implementation, case, one).declared:
+                        shown = check.id.replace("/any/any/", f"/{case.name}/{dtype}/").replace(check.aspect, aspect)
+                        return Ruling(verdict, f"still shows, as in {shown}")
+        return Ruling("stale", f"no case shows {name!r} any more; remove it, or narrow its versions or `when`")
