@@ -138,9 +138,7 @@ _ONEDNN_NAN = KnownIssue(
     symptom="zero",
     aspects=("value",),
     when=lambda call: (
-        call.device.startswith("cpu")
-        and call.dtype == "float32"
-        and bool(np.isnan(call.arguments["input"]).any())
+        call.device.startswith("cpu") and call.dtype == "float32" and bool(np.isnan(call.arguments["input"]).any())
     ),
 )
 SOFTMAX_ISSUES = (_ONEDNN_NAN,) if _onednn() else ()
