@@ -519,7 +519,7 @@ def _event(a: Check, b: Check, place: _Place | None) -> str:
     if isinstance(a.result, Mapping) and isinstance(b.result, Mapping):
         names = [name for name in {**a.result, **b.result} if a.result.get(name) != b.result.get(name)]
         return ", ".join(
-            f"{name} is {_shown(b.result.get(name))}, was {_shown(a.result.get(name))}" for name in names
+            f"{name} is {_property(b.result.get(name))}, was {_property(a.result.get(name))}" for name in names
         ) or (_clipped(b.reason) if b.reason else f"{b.aspect} as before")
     if a.result != b.result and b.result is not None:
         return f"gives {_shown(b.result)}, gave {_shown(a.result)} before"
@@ -546,11 +546,11 @@ def _reason(run: Run, check: Check, name: str) -> str:
 
 def told_apart(x: float, y: float) -> tuple[str, str]:
     """Two numbers in as few digits, five or more, as tell them apart."""
-    for digits in range(5, 17):
+    for digits in range(5, 18):
         pair = f"{x:.{digits}g}", f"{y:.{digits}g}"
         if pair[0] != pair[1]:
             return pair
-    return repr(x), repr(y)
+    return f"{x:.17g}", f"{y:.17g}"
 
 
 def _number(x: float | None) -> str:
@@ -568,11 +568,14 @@ def _shown(result: Any) -> str:
     if isinstance(result, Mapping):
         return "a result"
     found = numbers(result)
-    if found is not None and not (found and all(isinstance(each, int) for each in result)):
+    if found is not None:
         return _number(found[0]) if len(found) == 1 else _clipped(f"[{', '.join(map(_number, found))}]", 60)
-    if isinstance(result, (list, tuple)):
-        return f"({', '.join(map(str, result))}{',' if len(result) == 1 else ''})"
     return "nothing" if result is None else _clipped(str(result), 60)
+
+
+def _property(value: Any) -> str:
+    """A dtype, or a shape as Python writes it."""
+    return repr(tuple(value)) if isinstance(value, (list, tuple)) else _shown(value)
 
 
 def _is_number(value: Any) -> bool:
@@ -708,7 +711,8 @@ def _census(before: Run, after: Run) -> Iterator[Finding]:
                 ([each for each in old[namespace] if each not in losses], "no longer offers"),
             ):
                 if names:
-                    says = f"{namespace} {verb} {_clipped(', '.join(str(name) for name in names))}"
+                    inside = [str(name).removeprefix(f"{namespace}.") for name in names]
+                    says = f"{namespace} {verb} {_clipped(listed(inside))}"
                     yield Finding("census", backend, "*", "census", tuple(map(str, names)), says)
 
 

@@ -1,0 +1,37 @@
+"""Records made by hand, for the tests of what is read from records."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lossparity.conformance.record import Check, Run
+
+NAME = "toy.losses.square"
+
+
+def check(where: str = "plain/float64/value", verdict: str = "match", **rest: Any) -> Check:
+    """A check given as case/dtype/aspect. Of a value or gradient that holds: the result 1.0, tolerance 0.01."""
+    case, dtype, aspect = where.split("/")
+    loss, name = rest.pop("loss", "mse_loss"), rest.pop("name", NAME)
+    backend, device = rest.pop("backend", "toy"), rest.pop("device", "cpu")
+    if aspect.startswith(("value", "gradient")) and verdict in ("match", "dialect", "known", "mismatch"):
+        rest = {"result": [1.0], "limits": [0.01], "error_ulp": 1.0, "margin": 0.1, **rest}
+    parts = (loss, name, case, dtype, device, "eager", aspect)
+    return Check("/".join(parts), loss, backend, *parts[1:], verdict=verdict, **rest)
+
+
+def run(*checks: Check, version: str = "1.0", **rest: Any) -> Run:
+    """A record of these checks, by backends that came with toy in a version."""
+    backends = list(dict.fromkeys(each.backend for each in checks))
+    environment = {
+        "lossparity": "0", "python": "3.12", "platform": "Linux-6.1", "machine": "x86_64",
+        "backends": {name: {"packages": {name: version}, "devices": ["cpu"]} for name in backends},
+        **rest.pop("environment", {}),
+    }  # fmt: skip
+    described = {f"{each.loss}/{each.implementation}": {"backend": each.backend} for each in checks}
+    implementations = {**described, **rest.pop("implementations", {})}
+    asked = {name: {"status": "complete", "asked": True, "reason": ""} for name in backends}
+    return Run(
+        environment, 0, ["lossparity", "run"], list(checks), implementations=implementations, data="cases",
+        backends={**asked, **rest.pop("backends", {})}, **rest,
+    )  # fmt: skip
