@@ -48,6 +48,7 @@ def run(
     *,
     seed: int = DEFAULT_SEED,
     pythons: Mapping[str, str] | None = None,
+    library: str | None = None,
     timeout: float = DEFAULT_TIMEOUT,
     jobs: int = DEFAULT_JOBS,
     command: Sequence[str] = (),
@@ -57,13 +58,15 @@ def run(
 
     backends: those asked for; empty means every registered one, and those that are not installed are then no gap.
     pythons: the interpreter of a backend that lives in another environment, by backend's name.
+    library: a folder with lossparity for those interpreters, in place of this process's PYTHONPATH, where it is not
+        installed beside them.
     timeout: seconds without a sign of life after which a backend is taken to hang.
     progress: called with (backend, checks done, checks planned, status).
     """
     started = datetime.datetime.now(datetime.timezone.utc)
     clock = time.perf_counter()
     workers = [
-        _Worker(name, bool(backends), selection, seed, (pythons or {}).get(name))
+        _Worker(name, bool(backends), selection, seed, (pythons or {}).get(name), library)
         for name in backends or adapters.BACKENDS
     ]
     _supervise(workers, timeout, jobs, progress)
@@ -178,6 +181,7 @@ class _Worker:
     selection: Selection
     seed: int
     python: str | None
+    library: str | None = None
     status: str = "complete"
     reason: str = ""
     last_words: str = ""
@@ -208,7 +212,7 @@ class _Worker:
             text=True,
             encoding="utf-8",
             errors="replace",
-            env={**ONE_THREAD, **os.environ},
+            env=self._surroundings(),
         )
         configuration = {"backend": self.backend, "seed": self.seed, "selection": dataclasses.asdict(self.selection)}
         process = self.process
@@ -229,6 +233,12 @@ class _Worker:
         threading.Thread(target=listen, daemon=True).start()
         self.started = self.heard = time.monotonic()
         return True
+
+    def _surroundings(self) -> dict[str, str]:
+        if not self.library or not self.python:
+            return {**ONE_THREAD, **os.environ}
+        ours = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+        return {**ONE_THREAD, **ours, "PYTHONPATH": self.library}
 
     def hear(self, line: str) -> None:
         """Take in one line of the answer."""
