@@ -239,7 +239,9 @@ class Loss:
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default)
             for name, (default, _) in extra.items()
         ]
-        self.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *common])
+        # A formula's annotations are about the formula: it returns Terms, the loss a number or an array.
+        own = [parameter.replace(annotation=parameter.empty) for parameter in signature.parameters.values()]
+        self.__signature__ = inspect.Signature([*own, *common])
         parameters = self.__signature__.parameters.values()
         self.defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
         self._ready: dict[str, Any] = {
