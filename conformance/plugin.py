@@ -26,11 +26,15 @@ _OPTIONS: tuple[tuple[str, str], ...] = (
 )
 
 
+_ASKED_FOR = pytest.StashKey[bool]()
+
+
 @pytest.hookimpl(tryfirst=True)
-def pytest_load_initial_conftests(parser: pytest.Parser, args: Sequence[str]) -> None:
+def pytest_load_initial_conftests(early_config: pytest.Config, parser: pytest.Parser, args: Sequence[str]) -> None:
     """Add the options where a word of the command line names the suite."""
     if not any(map(_names_the_suite, args)):
         return
+    early_config.stash[_ASKED_FOR] = True
     group = parser.getgroup("lossparity", "lossparity: the conformance matrix")
     for name, text in _OPTIONS:
         group.addoption(f"--{name}", action="append", default=[], metavar=name[0].upper(), help=text)
@@ -42,14 +46,14 @@ def _names_the_suite(word: str) -> bool:
     """Whether a word is this package, or a path in it. A folder that happens to have its name is not."""
     place = word.partition("::")[0]
     if place in ("lossparity", "lossparity.conformance", "lossparity.conformance.test_matrix"):
-        return True
+        return not Path(place).exists()
     here, there = Path(__file__).resolve().parent, Path(place).resolve()
     return here == there or here in there.parents
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep a matrix for this session where the options are there."""
-    if config.getoption("backend", None) is not None and config.getoption("output", "absent") != "absent":
+    """Keep a matrix for this session where the suite was asked for."""
+    if config.stash.get(_ASKED_FOR, False):
         config.pluginmanager.register(Matrix(config), "lossparity-matrix")
 
 
@@ -60,26 +64,23 @@ class Matrix:
         self.config = config
         self.results: list[Check] = []
         self.warnings: dict[str, list[str]] = {}
-        self.selection: Selection | None = None
         self._modules: dict[str, Any] = {}
         self._judges: dict[str, Any] = {}
 
     def checks(self) -> list[Check]:
         """Every check that the options ask for; one `not-run` check for each backend that is missing."""
         from lossparity import adapters
-        from lossparity.conformance.matrix import Selection, checks, not_installed
+        from lossparity.conformance.matrix import checks, not_installed
 
-        options = {name: tuple(self.config.getoption(name)) for name, _ in _OPTIONS}
-        asked = options.pop("backend")
+        asked = self.config.getoption("backend")
         for name in asked:
             if name not in adapters.BACKENDS:
                 raise pytest.UsageError(f"unknown backend {name!r}; there are {', '.join(adapters.BACKENDS)}")
-        selection = Selection.of({"losses" if name == "loss" else f"{name}s": each for name, each in options.items()})
+        selection = self.selection()
         try:
             selection.validate()
         except ValueError as error:
             raise pytest.UsageError(str(error)) from None
-        self.selection = selection
         found: list[Check] = []
         for name, backend in adapters.BACKENDS.items():  # in their order: some must be imported before others
             if asked and name not in asked:
@@ -91,6 +92,18 @@ class Matrix:
             self._modules[name] = adapters.load(name)
             found.extend(checks(name, self._modules[name], selection))
         return found
+
+    def selection(self) -> Selection:
+        """The checks that our own options ask for."""
+        from lossparity.conformance.matrix import Selection
+
+        words = {name: self.config.getoption(name) for name, _ in _OPTIONS if name != "backend"}
+        return Selection.of({"losses" if name == "loss" else f"{name}s": each for name, each in words.items()})
+
+    def narrowed(self) -> bool:
+        """Whether options of pytest leave out checks, so that ours do not tell which ones ran."""
+        option = self.config.option
+        return bool(option.keyword or option.markexpr or option.deselect or any("::" in a for a in self.config.args))
 
     def decide(self, check: Check) -> Check:
         """The check with its verdict."""
@@ -146,7 +159,7 @@ class Matrix:
             seed=self.config.getoption("seed"),
             command=["pytest", *(str(word) for word in self.config.invocation_params.args)],
             warnings=self.warnings,
-            selection=self.selection,
+            selection=None if self.narrowed() else self.selection(),
         )
         output = self.config.getoption("output")
         if output:
