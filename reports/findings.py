@@ -25,11 +25,11 @@ SEVERITY = (
     "match",
     "unsupported",
 )
-ATTENTION = FAILING | INCOMPLETE
+WHOLE = "*"  # in place of a loss and an implementation: the check stands for its whole backend
 HOLDING = frozenset({"match", "dialect", "known"})
 _RANK = {verdict: rank for rank, verdict in enumerate(SEVERITY)}
 _PLURALS = {"mismatch": "mismatches", "error": "errors"}
-_BACKEND_TROUBLE = {"crashed": "crashed", "timeout": "timed out", "not-run": "was not run"}
+_DID = {"crashed": "crashed", "timeout": "timed out", "not-run": "was not run"}
 _NUMBER = re.compile(r"(?<![A-Za-z_])[-+]?(?:\d[\d_,]*\.?\d*(?:[eE][-+]?\d+)?|inf\b|nan\b)")
 
 
@@ -53,6 +53,11 @@ class Finding:
     worst: Check
 
     @property
+    def of(self) -> str:
+        """What it is a finding about: an implementation, or a whole backend."""
+        return self.worst.backend if self.loss == WHOLE else self.implementation
+
+    @property
     def dtypes(self) -> tuple[str, ...]:
         """The dtypes in which it shows, in order of appearance."""
         return tuple(dict.fromkeys(check.dtype for check in self.checks))
@@ -68,8 +73,8 @@ def outcome(run: Run, asked: Collection[str] | None = None) -> Outcome:
     ran = sum(n for verdict, n in counts.items() if verdict in HOLDING | FAILING)
     failing = [plural(n, verdict) for verdict, n in counts.items() if verdict in FAILING]
     missing = _missing(run, asked)
-    absent = [name for name in not_run(run) if name not in {name for name, _ in missing}]
-    in_words = [what for _, what in missing]
+    absent = [name for name in not_run(run) if name not in missing]
+    in_words = list(missing.values())
     if failing:
         sentence = f"Parity is broken: {listed(failing)} in {plural(ran, 'check')}"
         return Outcome("broken", _tail(sentence, in_words, absent))
@@ -80,14 +85,16 @@ def outcome(run: Run, asked: Collection[str] | None = None) -> Outcome:
     return Outcome("holds", _tail(f"Parity holds: {plural(ran, 'check')}, 0 mismatches", (), absent))
 
 
-def attention(run: Run) -> list[Finding]:
+def attention(run: Run, asked: Collection[str] | None = None) -> list[Finding]:
     """Every check that needs attention, grouped by implementation, aspect and reason, the worst first.
 
     Numbers in a reason do not tell groups apart: the same difference at another input is the same finding.
+    What did not run and did not have to needs none.
     """
+    wanted, unreached = _asked(run, asked), _unreached(run)
     groups: dict[tuple[str, ...], list[Check]] = {}
     for check in run.checks:
-        if check.verdict in ATTENTION:
+        if check.verdict in FAILING or _is_gap(check, wanted, unreached):
             key = (check.verdict, check.loss, check.implementation, check.aspect, _NUMBER.sub("#", check.reason))
             groups.setdefault(key, []).append(check)
     findings = [
@@ -106,6 +113,13 @@ def tally(checks: Iterable[Check]) -> dict[str, int]:
     """How many checks have each verdict, the worst first."""
     counts = Counter(check.verdict for check in checks)
     return {verdict: counts[verdict] for verdict in SEVERITY if counts[verdict]}
+
+
+def in_reading_order(counts: Mapping[str, int]) -> dict[str, int]:
+    """The counts of a whole run: first what needs attention, the worst first, then what holds, the best first."""
+    best_first = ("match", "dialect", "known", "unsupported")
+    order = (*(verdict for verdict in SEVERITY if verdict not in best_first), *best_first)
+    return {verdict: counts[verdict] for verdict in order if verdict in counts}
 
 
 def backend_names(run: Run) -> list[str]:
@@ -175,19 +189,42 @@ def mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _missing(run: Run, asked: Collection[str] | None) -> list[tuple[str, str]]:
-    """What did not run and had to: (backend, what happened)."""
-    found = []
-    for name in dict.fromkeys([*run.backends, *(asked or ())]):
-        backend = mapping(run.backends.get(name))
-        status = backend.get("status", "complete" if name in run.backends else "not-run")
-        wanted = name in asked if asked is not None else bool(backend.get("asked"))
-        if status in ("crashed", "timeout") or (status == "not-run" and wanted):
-            found.append((name, f"{name} {_BACKEND_TROUBLE[status]}"))
-    told = {name for name, _ in found} | set(not_run(run))
-    counts = Counter((c.backend, c.verdict) for c in run.checks if c.verdict in INCOMPLETE and c.backend not in told)
+def _asked(run: Run, asked: Collection[str] | None) -> set[str]:
+    """The backends that had to run."""
+    if asked is not None:
+        return set(asked)
+    return {name for name, backend in run.backends.items() if mapping(backend).get("asked")}
+
+
+def _unreached(run: Run) -> list[str]:
+    """The devices and modes that no backend has; one that only some of them lack leaves no gap."""
+    planned: dict[str, bool] = {}
+    for check in run.checks:
+        if check.loss != WHOLE:
+            for place in (check.device, check.mode):
+                planned[place] = planned.get(place, False) or check.verdict not in INCOMPLETE
+    return [place for place, reached in planned.items() if not reached]
+
+
+def _is_gap(check: Check, asked: Collection[str], unreached: Collection[str]) -> bool:
+    """Whether a check had to run and did not."""
+    if check.verdict != "not-run":
+        return check.verdict in INCOMPLETE
+    return check.backend in asked or check.device in unreached or check.mode in unreached
+
+
+def _missing(run: Run, asked: Collection[str] | None) -> dict[str, str]:
+    """What did not run and had to: backend (or device, or mode) -> what happened."""
+    wanted, found = _asked(run, asked), {}
+    for name in dict.fromkeys([*run.backends, *wanted]):
+        status = mapping(run.backends.get(name)).get("status", "complete" if name in run.backends else "not-run")
+        if status in ("crashed", "timeout") or (status == "not-run" and name in wanted):
+            found[name] = f"{name} {_DID[status]}"
+    counts = Counter((c.backend, c.verdict) for c in run.checks if _is_gap(c, wanted, ()) and c.backend not in found)
     for (name, verdict), n in counts.items():
-        found.append((name, f"{plural(n, 'check')} of {name} {_BACKEND_TROUBLE[verdict].replace('was', 'were')}"))
+        found[name] = f"{plural(n, 'check')} of {name} {'were not run' if verdict == 'not-run' else _DID[verdict]}"
+    if not found:  # else it is told above why
+        found.update({place: f"nothing ran with {place}" for place in _unreached(run)})
     return found
 
 

@@ -17,6 +17,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -28,10 +29,12 @@ from markupsafe import Markup
 from lossparity.conformance.record import VERDICTS, Check, Run, write_whole
 from lossparity.reports.findings import (
     SEVERITY,
+    WHOLE,
     attention,
     backend_names,
     command_lines,
     explain_line,
+    in_reading_order,
     listed,
     mapping,
     outcome,
@@ -46,8 +49,9 @@ TEMPLATES = Path(__file__).parent / "templates"
 _FINDINGS_SHOWN = 200
 _REASON = 600  # characters of a single check's reason; `lossparity explain` has them all
 _WORST_BUDGET = 1_200_000  # characters spent on the inputs of single checks, the worst checks first
-_ADDRESS = re.compile(r"https?://[^\s<>\"'`]+")
+_PROSE = re.compile(r"`(?P<code>[^`\n]+)`|(?P<address>https?://[^\s<>\"'`]+)")
 _AGREEING = ("match", "dialect")
+_PLACE = ("python", "platform", "processor")  # told of a backend where it differs from the run's own
 
 
 @dataclass
@@ -60,6 +64,7 @@ class Entry:
     anchor: str
     about: Mapping[str, Any]
     checks: list[Check] = field(default_factory=list)
+    heading: str = ""  # of its column in the matrix
 
     @property
     def counts(self) -> dict[str, int]:
@@ -67,14 +72,24 @@ class Entry:
         return tally(self.checks)
 
     @property
+    def ran(self) -> int:
+        """How many checks there are without those that are declared unsupported."""
+        return sum(check.verdict != "unsupported" for check in self.checks)
+
+    @property
     def verdict(self) -> str:
         """The worst verdict; "" where there is no check."""
         return worst_verdict(check.verdict for check in self.checks)
 
     @property
+    def namespace(self) -> str:
+        """The dotted name but for its last part."""
+        return self.name.partition("(")[0].rpartition(".")[0]
+
+    @property
     def short(self) -> str:
         """The last part of the dotted name."""
-        return self.name.rpartition(".")[2] or self.name
+        return self.name[len(self.namespace) :].lstrip(".")
 
 
 @dataclass
@@ -98,7 +113,7 @@ def render(run: Run) -> str:
         run=run,
         environment=mapping(run.environment),
         outcome=outcome(run),
-        counts=tally(run.checks),
+        counts=in_reading_order(tally(run.checks)),
         verdicts=VERDICTS,
         backends=_backends(run),
         commands=command_lines(run),
@@ -135,7 +150,8 @@ def write(run: Run, path: str | os.PathLike[str]) -> Path:
 
 def _sections(run: Run) -> list[Section]:
     """Every loss of the record, with every implementation that was declared or checked, by backend."""
-    names = dict.fromkeys([*run.losses, *(c.loss for c in run.checks)])
+    checks = [check for check in run.checks if check.loss != WHOLE]
+    names = dict.fromkeys([*run.losses, *(check.loss for check in checks)])
     anchors = _Anchors()
     sections = {name: Section(name, anchors.of(f"loss-{name}"), mapping(run.losses.get(name))) for name in names}
     found: dict[tuple[str, str], Entry] = {}
@@ -151,7 +167,7 @@ def _sections(run: Run) -> list[Section]:
         if loss not in sections:
             sections[loss] = Section(loss, anchors.of(f"loss-{loss}"), {})
         entry(loss, name, str(mapping(about).get("backend", "")))
-    for check in run.checks:
+    for check in checks:
         entry(check.loss, check.implementation, check.backend).checks.append(check)
     order = {name: i for i, name in enumerate(backend_names(run))}
     for each in sorted(found.values(), key=lambda e: order.get(e.backend, len(order))):
@@ -177,13 +193,15 @@ class _Anchors:
 
 def _backends(run: Run) -> list[dict[str, Any]]:
     """Each backend: how it ended, in which versions, on which devices, and its counts."""
+    environment = mapping(run.environment)
     counts: dict[str, Counter[str]] = {}
     for check in run.checks:
         counts.setdefault(check.backend, Counter())[check.verdict] += 1
     rows = []
     for name in backend_names(run):
         about = mapping(run.backends.get(name))
-        seen = mapping(mapping(mapping(run.environment).get("backends")).get(name))
+        seen = mapping(mapping(environment.get("backends")).get(name))
+        place = {key: seen[key] for key in _PLACE if key in seen and seen[key] != environment.get(key)}
         rows.append(
             {
                 "name": name,
@@ -192,7 +210,7 @@ def _backends(run: Run) -> list[dict[str, Any]]:
                 "last_words": str(about.get("last_words") or "").strip(),
                 "seconds": about.get("seconds"),
                 "packages": packages(run, name),
-                "place": {key: seen[key] for key in ("python", "platform", "processor") if seen.get(key)},
+                "place": place,
                 "devices": _words(seen.get("devices")),
                 "counts": counts.get(name, Counter()),
             }
@@ -204,14 +222,16 @@ def _columns(run: Run, entries: Sequence[Entry]) -> list[dict[str, Any]]:
     """The matrix's columns: for each backend the namespaces from which its implementations come."""
     columns = []
     for backend in backend_names(run):
-        namespaces = dict.fromkeys(_namespace(entry.name) for entry in entries if entry.backend == backend)
-        if namespaces:
-            columns.append({"backend": backend, "namespaces": list(namespaces), "packages": packages(run, backend)})
+        spoken = [entry for entry in entries if entry.backend == backend]
+        classes = {entry.namespace for entry in spoken if entry.short[:1].isupper()}
+        mixed = classes & {entry.namespace for entry in spoken if not entry.short[:1].isupper()}
+        for entry in spoken:
+            kind = " classes" if entry.short[:1].isupper() else " functions"
+            entry.heading = entry.namespace + (kind if entry.namespace in mixed else "")
+        if spoken:
+            headings = list(dict.fromkeys(entry.heading for entry in spoken))
+            columns.append({"backend": backend, "headings": headings, "packages": packages(run, backend)})
     return columns
-
-
-def _namespace(name: str) -> str:
-    return name.rpartition(".")[0] or name
 
 
 def _census(run: Run) -> list[dict[str, Any]]:
@@ -297,10 +317,16 @@ def _larger(a: float | None, b: float | None) -> float | None:
     return a if math.isnan(a) or a >= b else b
 
 
-def _worst(entry: Entry) -> Check | None:
-    """The check with the largest error, whatever its verdict."""
-    measured = [check for check in entry.checks if check.error_ulp is not None]
-    return max(measured, key=_error, default=None)
+def _worst(entry: Entry) -> dict[str, Check]:
+    """The checks with the largest error: of those that agree, and of all, where that is another one."""
+    measured = [check for check in entry.checks if check.error_ulp]
+    agreeing = [check for check in measured if check.verdict in _AGREEING]
+    found = {}
+    if agreeing:
+        found["Worst error where it agrees"] = max(agreeing, key=_error)
+    if len(agreeing) < len(measured):
+        found["Worst error of all" if found else "Worst error"] = max(measured, key=_error)
+    return found
 
 
 def _error(check: Check) -> tuple[float, bool]:
@@ -313,11 +339,18 @@ def _showing(entry: Entry, verdict: str, name: str) -> int:
     return sum(c.verdict == verdict and name in c.reason.partition(":")[0].split("+") for c in entry.checks)
 
 
-def _refusals(entry: Entry) -> dict[str, int]:
-    """Why checks are unsupported: reason -> how many."""
-    return dict(
-        Counter(c.reason or "no reason given" for c in entry.checks if c.verdict == "unsupported").most_common()
-    )
+def _refusals(entry: Entry) -> list[tuple[str, str, int]]:
+    """What is not offered, and why: (argument or "", reason, how many checks are unsupported for it)."""
+    counts = Counter(c.reason or "no reason given" for c in entry.checks if c.verdict == "unsupported")
+    lacking = mapping(entry.about.get("lacks")).items()
+    no_gradient = mapping(entry.about.get("no_gradient")).items()
+    named = [
+        *((str(name), str(why)) for name, why in lacking),
+        *(("gradient" if name == "*" else f"gradient of {name}", str(why)) for name, why in no_gradient),
+    ]
+    rows = [(name, why, counts.get(why, 0)) for name, why in named]
+    told = {why for _, why in named}
+    return [*rows, *(("", why, n) for why, n in counts.most_common() if why not in told)]
 
 
 def _embedded(run: Run, entries: Sequence[Entry]) -> str:
@@ -391,21 +424,32 @@ def _clip(text: str, size: int) -> str:
 
 
 def _linked(text: Any) -> Markup:
-    """`text`, escaped, with its http(s) addresses as links. Anything else stays text."""
+    """`text`, escaped, with its http(s) addresses as links and what stands in backticks as code."""
     parts, end = [], 0
     text = str(text)
-    for found in _ADDRESS.finditer(text):
-        address = found.group().rstrip(".,;:!?)")
-        start, stop = found.start(), found.start() + len(address)
-        parts += [Markup.escape(text[end:start])]
-        parts += [Markup('<a href="{0}" rel="noreferrer">{0}</a>').format(address)]
-        end = stop
+    for found in _PROSE.finditer(text):
+        address = (found["address"] or "").rstrip(".,;:!?)")
+        shown = Markup('<a href="{0}" rel="noreferrer">{0}</a>') if address else Markup("<code>{0}</code>")
+        parts += [Markup.escape(text[end : found.start()]), shown.format(address or found["code"])]
+        end = found.start() + len(address) if address else found.end()
     return Markup("").join([*parts, Markup.escape(text[end:])])
 
 
 def _breakable(name: str) -> Markup:
-    """A long dotted or underscored name that may break after its dots and underscores."""
-    return Markup("<wbr>").join(Markup.escape(part) for part in re.split(r"(?<=[._])", name))
+    """A long name that may break after its dots and underscores, and before the words of a CamelCase name."""
+    parts = re.split(r"(?<=[._(])|(?<=[a-z0-9])(?=[A-Z])", name)
+    return Markup("<wbr>").join(Markup.escape(part) for part in parts)
+
+
+def _when(started: str) -> str:
+    """An ISO date and time, in words; as it stands where it is none."""
+    try:
+        moment = datetime.fromisoformat(started)
+    except ValueError:
+        return started
+    if moment.tzinfo is not None:
+        moment = moment.astimezone(timezone.utc)
+    return f"{moment.day} {moment:%B %Y, %H:%M}{'' if moment.tzinfo is None else ' UTC'}"
 
 
 def _words(value: Any) -> list[str]:
@@ -458,21 +502,20 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.ChainableUndefined,
     )
-    environment.filters.update(linked=_linked, breakable=_breakable, short=short_number, number=_number)
+    environment.filters.update(linked=_linked, breakable=_breakable, short=short_number, number=_number, when=_when)
     environment.globals.update(
         accuracy=_accuracy,
         called=_called,
         worst=_worst,
         showing=_showing,
         refusals=_refusals,
-        namespace_of=_namespace,
         bar=_bar,
         checks_link=_checks_link,
         check_link=_check_link,
         explain_line=explain_line,
         plural=plural,
         listed=listed,
-        worst_verdict=worst_verdict,
+        whole=WHOLE,
         mapping=mapping,
     )
     return environment

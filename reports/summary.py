@@ -6,9 +6,11 @@ from collections.abc import Collection, Sequence
 
 from lossparity.conformance.record import VERDICTS, Run
 from lossparity.reports.findings import (
+    WHOLE,
     attention,
     backend_names,
     explain_line,
+    in_reading_order,
     mapping,
     outcome,
     packages,
@@ -26,14 +28,15 @@ def summary(run: Run, asked: Collection[str] | None = None) -> str:
     lines = [outcome(run, asked).sentence, ""]
     lines += _counts(run)
     lines += _troubles(run)
-    findings = attention(run)
+    # Of a backend as a whole, its own line above has told.
+    findings = [each for each in attention(run, asked) if not (each.loss == WHOLE and each.of in run.backends)]
     if findings:
         lines.append("")
     for finding in findings[:_SHOWN]:
         sign = VERDICTS[finding.verdict][0]
         error = "" if finding.worst.error_ulp is None else f", up to {short_number(finding.worst.error_ulp)} ULP"
         lines.append(
-            f"{sign} {finding.verdict}: {finding.implementation} [{finding.loss}], {finding.aspect}, "
+            f"{sign} {finding.verdict}: {finding.of} [{finding.loss}], {finding.aspect}, "
             f"{', '.join(finding.dtypes)}: {plural(len(finding.checks), 'check')}{error}"
         )
         if finding.worst.reason:
@@ -46,7 +49,7 @@ def summary(run: Run, asked: Collection[str] | None = None) -> str:
 
 def _counts(run: Run) -> list[str]:
     """One row per backend, one column per verdict that occurs."""
-    verdicts = list(run.counts())
+    verdicts = list(in_reading_order(run.counts()))
     header = ["backend", *verdicts, "versions"]
     rows = []
     for name in backend_names(run):

@@ -53,7 +53,7 @@
   }
 
   function breakable(text) {
-    const parts = text.split(/(?<=[._/])/);
+    const parts = text.split(/(?<=[._(:-])|(?<=[a-z0-9])(?=[A-Z])/);
     return parts.flatMap((part, i) => (i ? [element("wbr"), part] : [part]));
   }
 
@@ -110,7 +110,7 @@
       else if (name === "case") {
         const link = element("a", { href: linkTo(row), "aria-expanded": String(state.open === row) }, ...breakable(word("case", row)));
         made.append(element("th", { scope: "row" }, link));
-      } else if (name === "reason") made.append(element("td", { class: "reason" }, word("reason", row)));
+      } else if (name === "reason") made.append(element("td", { class: "reason" }, element("span", {}, word("reason", row))));
       else made.append(element("td", {}, ...breakable(word(name, row))));
     }
     return made;
@@ -121,7 +121,7 @@
   }
 
   function detail(row) {
-    const facts = element("dl", { class: "facts" });
+    const facts = element("dl", { class: "rows" });
     const box = element("div", { class: "one" }, facts);
     const worst = data.worst[row];
     const verdict = word("verdict", row);
