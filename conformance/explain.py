@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import inspect
 from collections.abc import Iterator, Mapping
@@ -167,7 +168,7 @@ class _Sources:
         if module is None:
             raise ValueError(f"{function!r} has no module whose source could be shown")
         line = function.__code__.co_firstlineno
-        for statement in ast.parse(inspect.getsource(module)).body:
+        for statement in _parsed(module)[1]:
             decorators = getattr(statement, "decorator_list", [])
             if min([statement.lineno, *(each.lineno for each in decorators)]) <= line <= (statement.end_lineno or 0):
                 self._add(module, statement)
@@ -178,8 +179,7 @@ class _Sources:
         if (module.__name__, statement.lineno) in self._seen:
             return
         self._seen.add((module.__name__, statement.lineno))
-        source = inspect.getsource(module)
-        body = ast.parse(source).body
+        source, body = _parsed(module)
         shown: list[ast.AST] = [statement]
         first = statement.lineno
         if isinstance(statement, ast.FunctionDef):
@@ -208,6 +208,12 @@ class _Sources:
             line = f"{start} {alias.name}{as_name}"
             if line not in self.imports:
                 self.imports.append(line)
+
+
+@functools.lru_cache
+def _parsed(module: ModuleType) -> tuple[str, list[ast.stmt]]:
+    source = inspect.getsource(module)
+    return source, ast.parse(source).body
 
 
 def _registers(decorator: ast.expr) -> bool:
