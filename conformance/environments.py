@@ -386,15 +386,18 @@ def _create(folder: Path) -> None:
 
 
 def _pip_versions(distribution: str, wheels: bool, pip: Sequence[str] | None = None) -> list[str]:
-    options = ["--only-binary", ":all:"] if wheels else []
     command = [*(pip or [sys.executable, "-m", "pip"]), "--disable-pip-version-check", "--no-input"]
-    ended = _call([*command, "index", "versions", "--pre", *options, distribution])
-    listed = re.search(r"Available versions: (.*)", ended.stdout)
-    if listed is None:
-        if _UNREACHABLE.search(ended.stdout):
-            raise BuildError(f"the package index does not answer: {_end(ended.stdout)}")
-        return []
-    return [each.strip() for each in listed.group(1).split(",")]
+    if wheels:
+        # `pip index` does not ask for what there are wheels. What `pip install` could choose from, it says if it fails.
+        command += ["install", "--dry-run", "--no-deps", "--only-binary", ":all:", f"{distribution}===none"]
+    else:
+        command += ["index", "versions", "--pre", "--ignore-requires-python", distribution]
+    ended = _call(command)
+    listed = re.search(r"(?:Available versions: (.*)|\(from versions: (.*?)\))", ended.stdout)
+    words = [each.strip() for each in (listed.group(1) or listed.group(2)).split(",")] if listed else []
+    if words in ([], ["none"]) and _UNREACHABLE.search(ended.stdout):
+        raise BuildError(f"the package index does not answer: {_end(ended.stdout)}")
+    return [] if words == ["none"] else words
 
 
 def _pip_has_indexes() -> bool:
@@ -448,7 +451,7 @@ def _why_not(name: str, version: str, versions: Callable[[str, bool], list[str]]
         return None
     anywhere = versions(name, False)
     near = _nearest(version, here)
-    offer = f"; the nearest that can be had are {', '.join(near)}" if near else ""
+    offer = f"; the nearest that can be had: {', '.join(near)}" if near else ""
     if not anywhere and not here:
         return f"there is no package {name} in the package index"
     if _has(anywhere, version):
@@ -462,7 +465,7 @@ def _has(versions: Sequence[str], version: str) -> bool:
 
 def _nearest(version: str, versions: Sequence[str]) -> list[str]:
     """The release before and the one after, as far as there are any."""
-    ordered = sorted((Version(each) for each in versions if not Version(each).is_prerelease))
+    ordered = sorted(Version(each) for each in versions if not Version(each).is_prerelease)
     before = [each for each in ordered if each < Version(version)][-1:]
     return [str(each) for each in (*before, *[each for each in ordered if each > Version(version)][:1])]
 

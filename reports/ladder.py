@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from lossparity.conformance.record import Run
-from lossparity.conformance.upgrade import Bisection
 from lossparity.reports.diff import KINDS, Diff, Finding, compare
 from lossparity.reports.findings import explain_line, plural
 from lossparity.reports.formats import clean, escaped
 from lossparity.reports.gate import tally
+
+if TYPE_CHECKING:  # it runs frameworks; here only its findings are put into words
+    from lossparity.conformance.upgrade import Bisection
 
 SHOWN = 3  # findings of each release; -o keeps the records, and `diff` shows all
 

@@ -21,6 +21,10 @@ class UsageError(Exception):
     """The command asks for what there is not; the message says what there is."""
 
 
+class IncompleteError(Exception):
+    """Something that was asked for could not run; the message says why and what to do."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -31,6 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (UsageError, ValueError) as error:
         print(f"lossparity: {error}", file=sys.stderr)
         return USAGE
+    except IncompleteError as error:
+        print(f"lossparity: {error}", file=sys.stderr)
+        return INCOMPLETE
     except OSError as error:
         print(f"lossparity: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
         return USAGE
@@ -89,16 +96,29 @@ def _add_gate(commands: Any) -> None:
     gate = commands.add_parser(
         "gate",
         help="may this upgrade go in? compare a record with a baseline and judge what changed",
-        description="Compare CANDIDATE with BASELINE and judge what changed by the policy.",
+        usage="%(prog)s [options] BASELINE CANDIDATE\n       %(prog)s [options] --from PINS --to PINS",
+        description="Compare CANDIDATE with BASELINE and judge what changed by the policy. With --from and --to, build "
+        "both environments, run both here, and compare those.",
         epilog="Exit codes: 0 it may, 1 it may not, 2 the records do not compare, 3 incomplete.",
     )
-    gate.add_argument("baseline", metavar="BASELINE", help="a record: parity.json or parity.json.gz")
-    gate.add_argument("candidate", metavar="CANDIDATE", help="a record, or the word now: run what the baseline ran")
+    gate.add_argument("baseline", nargs="?", metavar="BASELINE", help="a record: parity.json or parity.json.gz")
+    gate.add_argument(
+        "candidate", nargs="?", metavar="CANDIDATE", help="a record, or the word now: run what the baseline ran"
+    )
+    gate.add_argument("--from", dest="before", metavar="PINS", help='such as "torch==2.9.1 torchvision==0.24.1"')
+    gate.add_argument("--to", dest="after", metavar="PINS", help="the same packages in other versions")
+    _add_environments(gate)
     _add_policy(gate)
     gate.add_argument("--require-backend", action="append", default=[], metavar="B", help="incomplete if B did not run")
     gate.add_argument("--require-device", action="append", default=[], metavar="X", help="incomplete if X was not used")
     gate.add_argument("--quick", action="store_true", help="only what the quick matrix has, of both")
-    gate.add_argument("-o", "--output", metavar="DIR", help="also write gate.html and, of now, parity.json there")
+    gate.add_argument(
+        "-o",
+        "--output",
+        metavar="DIR",
+        help="also write gate.html there, and the records that were made: of now parity.json, of --from before.json, "
+        "of --to after.json",
+    )
     _add_comparison(gate)
     _add_execution(gate)
     gate.set_defaults(command=_gate)
@@ -116,6 +136,41 @@ def _add_gate(commands: Any) -> None:
     _add_policy(accept)
     _add_execution(accept)
     accept.set_defaults(command=_accept)
+
+    sweep = commands.add_parser(
+        "sweep",
+        help="run a ladder of releases: which of them changed what?",
+        description="Run each release in an environment of its own and compare it with the one before it.",
+        epilog="Exit codes: 0 all of them ran, 2 bad usage, 3 one of them did not run.",
+    )
+    sweep.add_argument("package", metavar="PACKAGE", help="such as scikit-learn")
+    sweep.add_argument("versions", nargs="+", metavar="V", help="its releases, in the order to compare them")
+    sweep.add_argument("--markdown", metavar="FILE", help="also write the table there")
+    sweep.add_argument("-o", "--output", metavar="DIR", help="keep each record there: VERSION.json")
+    _add_environments(sweep)
+    _add_selection(sweep)
+    _add_execution(sweep, elsewhere=False)
+    sweep.set_defaults(command=_sweep)
+
+    bisect = commands.add_parser(
+        "bisect",
+        help="find the release that changed one check",
+        description="Find the first release in which a check is not as it was, in as few environments as it takes.",
+        epilog="Exit codes: 0 found, 2 bad usage or no difference to look for, 3 a release that is needed did not run.",
+    )
+    bisect.add_argument("id", metavar="CHECK_ID", help="a check's ID, as the report and the record give it")
+    bisect.add_argument("--package", required=True, metavar="P", help="such as keras")
+    bisect.add_argument("--good", required=True, metavar="V", help="a release in which it is as wanted")
+    bisect.add_argument("--bad", required=True, metavar="V", help="a release in which it is not")
+    _add_environments(bisect)
+    _add_execution(bisect, elsewhere=False)
+    bisect.set_defaults(command=_bisect)
+
+
+def _add_environments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--no-cache", action="store_true", help="make the environments anew and remove each after its use"
+    )
 
 
 def _add_comparison(parser: argparse.ArgumentParser) -> None:
@@ -136,11 +191,13 @@ def _add_policy(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_execution(parser: argparse.ArgumentParser) -> None:
+def _add_execution(parser: argparse.ArgumentParser, *, elsewhere: bool = True) -> None:
     parser.add_argument(
         "--timeout", type=_positive, default=None, metavar="S", help="a backend silent for so long hangs"
     )
     parser.add_argument("-j", "--jobs", type=_count, default=None, metavar="N", help="backends at a time (default: 2)")
+    if not elsewhere:
+        return
     parser.add_argument(
         "--python",
         action="append",
@@ -230,6 +287,10 @@ def _gate(options: argparse.Namespace) -> int:
 
     targets = _targets(options.format)
     policy = _policy(options)
+    if options.before or options.after:
+        return _gate_releases(options, targets, policy)
+    if not options.baseline or not options.candidate:
+        raise UsageError("gate takes BASELINE and CANDIDATE, or --from and --to")
     baseline = lossparity.load(options.baseline)
     now = options.candidate == "now"
     candidate = _run_again(baseline, options) if now else lossparity.load(options.candidate)
@@ -242,6 +303,111 @@ def _gate(options: argparse.Namespace) -> int:
     _emit(comparison, targets, FORMATS)
     _summarize(comparison)
     return int(comparison.decision.code)
+
+
+def _gate_releases(options: argparse.Namespace, targets: list[tuple[str, Path | None]], policy: Any) -> int:
+    """The gate over two releases that are built, run and compared here."""
+    from lossparity.conformance import record
+    from lossparity.conformance.environments import label
+    from lossparity.conformance.upgrade import both, sides
+    from lossparity.reports.formats import FORMATS
+
+    if options.baseline or not (options.before and options.after):
+        raise UsageError("give --from and --to, and no record beside them; or BASELINE and CANDIDATE")
+    if options.python:
+        raise UsageError("--python does not go with --from and --to, which make their own environments")
+    pins = sides(options.before, options.after)
+    if options.output:
+        _writable(Path(options.output))
+    with _plan(options) as plan:
+        before, after = both(*pins, plan)
+    options.baseline, options.candidate = map(label, pins)
+    if options.baseline == options.candidate:
+        options.candidate += " again"
+    comparison = _judged(before, after, options, policy)
+    if options.output:
+        for name, run in (("before", before), ("after", after)):
+            record.save(run, Path(options.output) / f"{name}.json")
+        targets.append(("html", Path(options.output) / "gate.html"))
+    _emit(comparison, targets, FORMATS)
+    _summarize(comparison)
+    return int(comparison.decision.code)
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    from lossparity.conformance import record
+    from lossparity.conformance.upgrade import sweep
+    from lossparity.reports import ladder
+
+    if options.output:
+        _writable(Path(options.output))
+    rungs: list[ladder.Rung] = []
+    with _plan(options) as plan:
+        for step in sweep(options.package, options.versions, plan):
+            rungs.append(ladder.climb(options.package, rungs, step.version, step.run, step.problem))
+            if options.output and step.run:
+                record.save(step.run, Path(options.output) / f"{step.version}.json")
+    print(ladder.table(options.package, rungs), end="")
+    if options.markdown:
+        record.write_whole(options.markdown, ladder.markdown(options.package, rungs).encode())
+    return INCOMPLETE if any(rung.run is None or rung.incomplete for rung in rungs) else HOLDS
+
+
+def _bisect(options: argparse.Namespace) -> int:
+    from lossparity.conformance.upgrade import bisect
+    from lossparity.reports import ladder
+
+    with _plan(options) as plan:
+        found = bisect(
+            options.id,
+            options.package,
+            options.good,
+            options.bad,
+            plan,
+            lambda good, other: ladder.first_change(good, other) is not None,
+        )
+    if found is None:
+        raise UsageError(
+            f"{options.id} is the same in {options.package} {options.good} and {options.bad}: there is nothing to find"
+        )
+    print(ladder.found(found, options.good))
+    return HOLDS
+
+
+@contextlib.contextmanager
+def _plan(options: argparse.Namespace) -> Any:
+    """What to run on each release, from the options; where no environment can be made, the command is incomplete."""
+    from lossparity import adapters
+    from lossparity.conformance.environments import BuildError
+    from lossparity.conformance.matrix import Selection
+    from lossparity.conformance.run import DEFAULT_JOBS, DEFAULT_TIMEOUT
+    from lossparity.conformance.upgrade import Plan
+
+    backends = getattr(options, "backend", [])
+    _known("backend", backends, adapters.BACKENDS)
+    selection = Selection(
+        tuple(getattr(options, "loss", ())),
+        tuple(getattr(options, "dtype", ())),
+        tuple(getattr(options, "device", ())),
+        tuple(getattr(options, "mode", ())),
+        getattr(options, "expression", ""),
+        getattr(options, "quick", False),
+    )
+    selection.validate()
+    try:
+        with _progress() as progress:
+            yield Plan(
+                selection=selection,
+                backends=tuple(dict.fromkeys(backends)),
+                timeout=options.timeout or DEFAULT_TIMEOUT,
+                jobs=options.jobs or DEFAULT_JOBS,
+                command=["lossparity", *options.words],
+                keep=not options.no_cache,
+                progress=progress,
+                say=lambda words: print(words, file=sys.stderr),
+            )
+    except BuildError as error:
+        raise IncompleteError(str(error)) from None
 
 
 def _diff(options: argparse.Namespace) -> int:
