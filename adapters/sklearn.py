@@ -209,8 +209,8 @@ def _log_loss(argument: str) -> tuple[Dialect, ...]:
     """What log_loss does to the probabilities, which are the reference's `argument`."""
 
     def bounds(call: Call) -> tuple[float, float]:
-        eps = float(np.finfo(call.dtype).eps)
-        return eps, 1.0 - eps
+        eps = float(np.finfo(call.dtype).eps) if VERSION >= (1, 2) else 1e-15
+        return float(np.dtype(call.dtype).type(eps)), float(np.dtype(call.dtype).type(1.0 - eps))
 
     def outside(call: Call) -> bool:
         low, high = bounds(call)
@@ -229,7 +229,9 @@ def _log_loss(argument: str) -> tuple[Dialect, ...]:
         *REFUSALS,
         Dialect(
             "clip",
-            "Probabilities are clipped to [eps, 1 - eps], where eps is that of their dtype.",
+            "Probabilities are clipped to [eps, 1 - eps], where eps is that of their dtype."
+            if VERSION >= (1, 2)
+            else "Probabilities are clipped to [1e-15, 1 - 1e-15]; scikit-learn 1.2 took the eps of their dtype.",
             DOCS + "log_loss.html",
             parameters=lambda call: {"clip": bounds(call)},
             when=outside,
