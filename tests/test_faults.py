@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -21,9 +22,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lossparity import adapters
+from lossparity import adapters, reference
 from lossparity.adapters.base import Implementation
 from lossparity.conformance.cases import CASES, DTYPES
+from lossparity.conformance.describe import DEFINITIONS
 from lossparity.conformance.judge import Judge
 from lossparity.conformance.matrix import Selection, checks
 from lossparity.conformance.record import FAILING, Check
@@ -603,6 +605,76 @@ def test_a_factor_is_seen_in_every_implementation(backend: str, implementation: 
         assert_seen([check for check in red if check.dtype == dtype], red_aspects(implementation))
 
 
+@pytest.mark.skipif(adapters.BACKENDS["torch"].missing() is not None, reason="torch is not installed")
+def test_a_logarithm_that_loses_the_tail_is_seen_in_its_ulp_and_not_in_the_verdict() -> None:
+    """log(1 + e) for log1p(e): 0 for 4e-18 at a logit of 40, which torch's own kernel gives for a target of 0.
+
+    What the formula adds and subtracts is 1, so the loss of a confident prediction is good to 1 u: within the
+    tolerance, and 100 % off in the accuracy that the report shows.
+    """
+    import torch
+
+    def tail(_original: Callable[..., Any], input: Any, target: Any, reduction: str, **rest: Any) -> Any:
+        if any(each is not None for each in rest.values()) or input.shape != target.shape:
+            return _original(input=input, target=target, reduction=reduction, **rest)
+        terms = input.clamp(min=0.0) - input * target + torch.log(1.0 + torch.exp(-input.abs()))
+        if reduction not in ("none", "mean", "sum"):
+            raise ValueError(reduction)
+        return {"none": terms, "mean": terms.mean(), "sum": terms.sum()}[reduction]
+
+    loss = "binary_cross_entropy_with_logits"
+    name = f"torch.nn.functional.{loss}"
+    judge = judge_of("torch")
+    whole = judge.implementations[loss, name]
+    judge.implementations[loss, name] = dataclasses.replace(whole, function=broken(whole.function, tail))
+    try:
+        selection = Selection(losses=(loss,), expression="saturated-none and value and functional")
+        decided = [judge(check) for check in checks("torch", judge.module, selection)]
+    finally:
+        judge.implementations[loss, name] = whole
+    assert [check.verdict for check in decided] == ["match"] * 2
+    assert all((check.error_ulp or 0.0) > 1e6 for check in decided)
+
+
+@pytest.mark.parametrize("name", HERE)
+def test_what_an_adapter_declares_makes_sense(name: str) -> None:
+    if adapters.BACKENDS[name].missing():
+        pytest.skip(f"{name} is not installed")
+    assert nonsense(name) == []
+
+
+def nonsense(name: str) -> list[str]:
+    """What an adapter declares and cannot mean."""
+    backend, module = adapters.BACKENDS[name], adapters.load(name)
+    names = {(each.loss, each.name) for each in module.IMPLEMENTATIONS}
+    found = [] if len(names) == len(module.IMPLEMENTATIONS) else ["an implementation is registered twice"]
+    for each in module.IMPLEMENTATIONS:
+        loss = DEFINITIONS[each.loss]
+        declared = [*each.dialects, *each.known_issues]
+        links = [*(d.source for d in each.dialects), *(k.link for k in each.known_issues)]
+        wrong = {
+            "its loss has no cases": each.loss not in CASES,
+            "its name is not of the backend's": not each.name.startswith(backend.namespaces),
+            "it takes what the loss does not": not set(each.parameters) <= set(loss.arguments),
+            "it lacks what it takes": bool(set(each.lacks) & set(each.parameters)),
+            "it has no gradient of no argument": not set(each.no_gradient) <= {"*", *loss.arguments},
+            "its dtypes are unknown": not each.dtypes or not set(each.dtypes) <= set(DTYPES),
+            "its reductions are unknown": not set(each.reductions) <= set(reference.REDUCTIONS),
+            "its twin is not there": each.twin is not None and (each.loss, each.twin) not in names,
+            "two declarations share a name": len({d.name for d in declared}) != len(declared),
+            "a name does not fit into an ID": not all(re.fullmatch(r"[a-z0-9-]+", d.name) for d in declared),
+            "a declaration says nothing": not all(d.reason.endswith(".") for d in declared),
+            "a source is no link": not all(link.startswith("https://") for link in links),
+            "an issue's aspects are none": not all(
+                set(k.aspects)
+                and all(a.startswith(("value", "gradient", "error", "shape", "dtype")) for a in k.aspects)
+                for k in each.known_issues
+            ),
+        }
+        found += [f"{each.loss}/{each.name}: {what}" for what, is_so in wrong.items() if is_so]
+    return found
+
+
 def red_aspects(implementation: Implementation) -> tuple[str, ...]:
     """The value, and the gradient in the first argument where there is one."""
     module = SimpleNamespace(IMPLEMENTATIONS=[implementation], MODES={"eager": None}, devices=lambda: ["cpu"])
@@ -641,6 +713,10 @@ def test_the_other_frameworks_faults_are_seen_and_named(elsewhere: dict[str, Any
             raise AssertionError(f"{name}: {error}") from None
 
 
+def test_what_the_other_adapters_declare_makes_sense(elsewhere: dict[str, Any]) -> None:
+    assert elsewhere["nonsense"] == []
+
+
 def test_a_factor_is_seen_in_the_other_frameworks(elsewhere: dict[str, Any]) -> None:
     assert len(elsewhere["factors"]) >= 20
     for name, dtypes, aspects, red in elsewhere["factors"]:
@@ -653,8 +729,9 @@ def test_a_factor_is_seen_in_the_other_frameworks(elsewhere: dict[str, Any]) -> 
 
 def main(names: list[str]) -> None:
     """Break the backends of these names; print what the matrix saw as one line of JSON."""
-    found: dict[str, Any] = {"control": {}, "faults": [], "factors": []}
+    found: dict[str, Any] = {"control": {}, "faults": [], "factors": [], "nonsense": []}
     for backend in names:
+        found["nonsense"] += nonsense(backend)
         for each in adapters.load(backend).IMPLEMENTATIONS:
             red = failing(backend, each.loss, each.name, only=ORDINARY)
             found["control"][f"{each.loss}/{each.name}"] = [rows(check) for check in red]
@@ -662,9 +739,11 @@ def main(names: list[str]) -> None:
             row = (f"{each.loss}/{each.name}", each.dtypes, red_aspects(each), [rows(check) for check in red])
             found["factors"].append(row)
         for fault in TABLES[backend]():
-            red = control(backend, fault.loss, fault.implementation)
-            found["control"][f"{fault.loss}/{fault.implementation}, every case"] = [rows(check) for check in red]
-            red = failing(backend, fault.loss, fault.implementation, fault.function)
+            place = (backend, fault.loss, fault.implementation)
+            if f"{fault.loss}/{fault.implementation}, every case" not in found["control"]:
+                red = failing(*place, only="float64")  # one dtype has every case, in half the time
+                found["control"][f"{fault.loss}/{fault.implementation}, every case"] = [rows(check) for check in red]
+            red = failing(*place, fault.function, only="float64")
             found["faults"].append((fault.name, fault.aspects, [rows(check) for check in red]))
     print(json.dumps(found, default=str))
 
