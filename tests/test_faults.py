@@ -32,6 +32,7 @@ from lossparity.conformance.record import FAILING, Check
 
 HERE = ("torchvision", "torch", "sklearn")  # in this order, see adapters/__init__.py
 ELSEWHERE = ("tensorflow", "keras")
+ASPECTS = ("shape", "dtype", "value", "gradient", "error", "twin")
 
 ORDINARY = "plain or multiclass or one-hot or axis1"  # each implementation has one of them: enough to see a factor
 
@@ -666,9 +667,7 @@ def nonsense(name: str) -> list[str]:
             "a declaration says nothing": not all(d.reason.endswith(".") for d in declared),
             "a source is no link": not all(link.startswith("https://") for link in links),
             "an issue's aspects are none": not all(
-                set(k.aspects)
-                and all(a.startswith(("value", "gradient", "error", "shape", "dtype")) for a in k.aspects)
-                for k in each.known_issues
+                set(k.aspects) and all(a.startswith(ASPECTS) for a in k.aspects) for k in each.known_issues
             ),
         }
         found += [f"{each.loss}/{each.name}: {what}" for what, is_so in wrong.items() if is_so]
