@@ -6,6 +6,8 @@ import dataclasses
 import datetime
 import json
 import os
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -360,3 +362,20 @@ def test_now_needs_to_know_what_was_asked_for(files: Path, capsys: Any) -> None:
     record.save(dataclasses.replace(SAME, selection={"losses": []}), files / "same.json")
     assert cli.main(["gate", "same.json", "now"]) == 2
     assert "unknown backend 'toy'" in capsys.readouterr().err
+
+
+# --- The ready workflows
+
+
+@pytest.mark.parametrize("name", ["github.yml", "gitlab.yml"])
+def test_the_commands_of_the_workflows_exist(name: str) -> None:
+    path = Path(__file__).parent.parent / "examples" / "ci" / name
+    if not path.exists():
+        pytest.skip("not in a checkout")
+    folded = re.sub(r"\n +(?=--format|lossparity gate)", " ", path.read_text())
+    commands = re.findall(r"(?:^|[ :-] )lossparity ((?:run|gate) .*)", folded, re.M)
+    assert len(commands) == 2
+    for command in commands:
+        options = cli._parser().parse_args(shlex.split(command))
+        assert options.command in (cli._run, cli._gate)
+    assert f"lossparity=={lossparity.__version__}" in folded
