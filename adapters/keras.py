@@ -139,7 +139,8 @@ def _input(call: Call) -> Any:
 
 
 def _weighs_elements(call: Call) -> bool:
-    weight, rank = _weight(call), _input(call).ndim
+    target = call.arguments["targets" if "targets" in call.arguments else "target"]
+    weight, rank = _weight(call), max(_input(call).ndim, np.ndim(target))  # a vector becomes a column beside one
     return weight is not None and (rank < 2 or per_sample(weight).ndim == rank)
 
 

@@ -27,7 +27,6 @@ from lossparity.conformance.environments import (
     environment,
     installed,
     label,
-    library,
     parse,
 )
 from lossparity.conformance.matrix import DEFAULT_SEED, Selection
@@ -37,11 +36,14 @@ from lossparity.conformance.run import DEFAULT_JOBS, DEFAULT_TIMEOUT, Progress, 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to run on each release, and how. backends: of those that the release concerns only these; empty: all.
+    """What to run on each release, and how.
 
+    library: the folder (of `environments.library`) with the lossparity that all of them run.
+    backends: of those that a release concerns only these; empty: all.
     keep: keep the environments for the next time. say: told of each step that takes long.
     """
 
+    library: str
     selection: Selection = field(default_factory=Selection)
     backends: tuple[str, ...] = ()
     seed: int = DEFAULT_SEED
@@ -91,21 +93,21 @@ def sides(before: str, after: str) -> tuple[dict[str, str], dict[str, str]]:
 
 def both(before: Pins, after: Pins, plan: Plan) -> tuple[Run, Run]:
     """The records of two releases. Both environments are there before the first of them runs."""
-    with _terminable(), library() as copy, _made(before, plan) as first, _made(after, plan) as second:
-        return _run(before, first, copy, plan), _run(after, second, copy, plan)
+    with _made(before, plan) as first, _made(after, plan) as second:
+        return _run(before, first, plan), _run(after, second, plan)
 
 
 def measure(pins: Pins, plan: Plan) -> Run:
     """The record of a release, in an environment with these pins."""
-    with _terminable(), library() as copy, _made(pins, plan) as made:
-        return _run(pins, made, copy, plan)
+    with _made(pins, plan) as made:
+        return _run(pins, made, plan)
 
 
 def _made(pins: Pins, plan: Plan) -> contextlib.AbstractContextManager[Environment]:
     return environment(pins, keep=plan.keep, installer=plan.installer, say=plan.say)
 
 
-def _run(pins: Pins, made: Environment, copy: str, plan: Plan) -> Run:
+def _run(pins: Pins, made: Environment, plan: Plan) -> Run:
     if not made.backends:
         raise UnavailableError(f"{label(pins)} alone runs no backend; give a version of what it is used by, too")
     backends = [name for name in made.backends if name in (plan.backends or made.backends)]
@@ -119,7 +121,7 @@ def _run(pins: Pins, made: Environment, copy: str, plan: Plan) -> Run:
         plan.selection,
         seed=plan.seed,
         pythons=dict.fromkeys(backends, made.python),
-        library=copy,
+        library=plan.library,
         timeout=plan.timeout,
         jobs=plan.jobs,
         command=plan.command,
@@ -253,7 +255,7 @@ def _between(versions: Sequence[str] | Mapping[str, str], good: str, bad: str) -
 
 
 @contextlib.contextmanager
-def _terminable() -> Iterator[None]:
+def interruptible() -> Iterator[None]:
     """Take a request to end (SIGTERM, as CI sends it) as an interrupt, so that all is cleaned up on the way out."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -50,6 +50,9 @@ def _each(name: str) -> Iterator[Case]:
     )
     yield from row("sample-weight-1d", {"input": reals(5), "target": reals(5), "sample_weight": positives(5)},
                    reductions=WEIGHTED)  # fmt: skip
+    # A vector, a column and a weight for each: Keras read it in three ways in as many releases.
+    yield from row("sample-weight-rank", {"input": reals(3), "target": reals(3, 1), "sample_weight": positives(3)},
+                   reductions=WEIGHTED, tags="broadcast")  # fmt: skip
     zeros = given([[0.0], [1.5], [0.0]])
     yield from row("sample-weight-some-zero", {"input": x, "target": y, "sample_weight": zeros}, reductions=WEIGHTED)
     none = given([[0.0], [0.0], [0.0]])

@@ -378,10 +378,10 @@ def _bisect(options: argparse.Namespace) -> int:
 def _plan(options: argparse.Namespace) -> Any:
     """What to run on each release, from the options; where no environment can be made, the command is incomplete."""
     from lossparity import adapters
-    from lossparity.conformance.environments import BuildError
+    from lossparity.conformance.environments import BuildError, library
     from lossparity.conformance.matrix import Selection
     from lossparity.conformance.run import DEFAULT_JOBS, DEFAULT_TIMEOUT
-    from lossparity.conformance.upgrade import Plan
+    from lossparity.conformance.upgrade import Plan, interruptible
 
     backends = getattr(options, "backend", [])
     _known("backend", backends, adapters.BACKENDS)
@@ -395,8 +395,9 @@ def _plan(options: argparse.Namespace) -> Any:
     )
     selection.validate()
     try:
-        with _progress() as progress:
+        with interruptible(), library() as copy, _progress() as progress:
             yield Plan(
+                library=copy,
                 selection=selection,
                 backends=tuple(dict.fromkeys(backends)),
                 timeout=options.timeout or DEFAULT_TIMEOUT,
