@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -430,8 +431,10 @@ class _Words:
     def _says_who_ran(self, kind: str, change: Change, n: str, changes: Sequence[Change]) -> str:
         a, b = change.before, change.after
         if kind == "missing":
+            reason = str(mapping(self.after.backends.get(change.check.backend)).get("reason") or "")
             narrowed = self.after.selection != self.before.selection
-            why = f"; it was run with `{' '.join(map(str, self.after.command))}`" if narrowed else ""
+            command = f"; it was run with `{shlex.join(map(str, self.after.command))}`" if narrowed else ""
+            why = f": {_clipped(reason)}" if reason else command
             return f"{n} of {self.names[0]} {'is' if len(changes) == 1 else 'are'} not in {self.names[1]}{why}"
         if kind == "removed":
             names = dict.fromkeys(each.check.implementation for each in changes)

@@ -61,13 +61,19 @@ class Comparison:
     @property
     def remarks(self) -> list[str]:
         """What to know besides the findings."""
-        remarks = [f"incomplete: {gap}" for gap in self.decision.gaps] if self.decision else []
+        remarks = [f"incomplete: {gap}" for gap in self.gaps]
         remarks += [f"policy: {complaint}" for complaint in self.decision.complaints] if self.decision else []
         if self.decision and self.decision.ignored:
             remarks.append(
                 f"policy: {plural(len(self.decision.ignored), 'finding')} ignored ({self.decision.policy.source})"
             )
         return [*remarks, *self.diff.notes]
+
+    @property
+    def gaps(self) -> list[str]:
+        """What is incomplete and no finding tells."""
+        told = {each.finding.says for each in self.judged if each.blocks}
+        return [gap for gap in self.decision.gaps if gap not in told] if self.decision else []
 
     @property
     def packages(self) -> str:
@@ -211,9 +217,8 @@ def junit(comparison: Comparison) -> str:
         else:
             ET.SubElement(case, "system-out").text = body
         cases.append(case)
-    told = {each.finding.says for each in comparison.judged if each.blocks}
     for what, messages in (
-        ("incomplete", [gap for gap in decision.gaps if gap not in told] if decision else []),
+        ("incomplete", comparison.gaps),
         ("policy", decision.complaints if decision else []),
     ):
         for number, message in enumerate(messages, start=1):

@@ -145,7 +145,8 @@ def _sentence(diff: Diff, code: int, judged: Sequence[Judged], gaps: Sequence[st
     checks = plural(diff.compared, "check")
     words = listed(what) if what else f"nothing changed in {checks}"
     if code == INCOMPLETE:
-        words = f"incomplete, so nothing is decided: {'; '.join(gaps[:3])}" + (f"; {words}" if what else "")
+        more = f" (and {plural(len(gaps) - 1, 'more gap')})" if len(gaps) > 1 else ""
+        words = f"incomplete, so nothing is decided: {gaps[0]}{more}" + (f"; {words}" if what else "")
     if complaints:
         hold = "holds" if len(complaints) == 1 else "hold"
         words += f"; {plural(len(complaints), 'exception')} of the policy no longer {hold}"

@@ -353,6 +353,13 @@ def test_missing_checks_say_how_the_candidate_was_run() -> None:
     assert says == "mse_loss: 1 check of old.json is not in new.json; it was run with `lossparity run --loss mse_loss`"
 
 
+def test_missing_checks_say_why_their_backend_did_not_run() -> None:
+    reason = "torch is not installed: python -m pip install torch"
+    absent = {"torch": {"status": "not-run", "asked": True, "reason": reason}}
+    says = only(compare(run(check(), check(backend="torch", name="torch.x")), run(check(), backends=absent))).says
+    assert says == f"torch: 1 check of before is not in after: {reason}"
+
+
 def test_numbers_are_told_apart() -> None:
     assert told_apart(34.538776, 36.043653) == ("34.539", "36.044")
     assert told_apart(1.0, 1.0 + 2**-52) == ("1", "1.0000000000000002")
