@@ -18,6 +18,7 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # read once, when Keras is
 
 import keras
 import tensorflow as tf
+from packaging.version import Version
 
 from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue, Unsupported, implementations
 from lossparity.adapters.tensorflow import (
@@ -67,6 +68,7 @@ def _reduces(reduction: str) -> bool:
 # Keras 2 computes in the dtype it is given. Of Keras 3, the first releases offered no dtype in the classes.
 VERSION = tuple(int(part) for part in keras.__version__.split(".")[:2])
 KERAS_2 = VERSION < (3,)
+SQUEEZES = Version(keras.__version__) < Version("3.0.5")  # the column, where later releases expand the vector
 HAS_DTYPE = _takes("MeanSquaredError", "dtype")
 DTYPES = ("float64", "float32") if HAS_DTYPE or KERAS_2 else ("float32",)
 REDUCTIONS = {
@@ -164,7 +166,9 @@ ALIGN = Dialect(
     parameters=lambda call: {
         "average_last_axis": True,
         **(
-            {"target": call.arguments["target"][:, 0]} if KERAS_2 else {"input": call.arguments["input"][:, np.newaxis]}
+            {"target": call.arguments["target"][:, 0]}
+            if SQUEEZES
+            else {"input": call.arguments["input"][:, np.newaxis]}
         ),
     },
     when=lambda call: call.arguments["input"].ndim == 1 and call.arguments["target"].ndim == 2,
