@@ -139,15 +139,20 @@ def not_run(run: Run) -> list[str]:
     return [name for name, backend in run.backends.items() if mapping(backend).get("status") == "not-run"]
 
 
-def command_lines(run: Run) -> list[str]:
-    """The command, ready for a shell; a merged record has several, set apart by "&&"."""
-    lines: list[list[str]] = [[]]
+def commands(run: Run) -> list[list[str]]:
+    """The commands that made the record: a merged one has several, set apart by "&&"."""
+    found: list[list[str]] = [[]]
     for word in run.command:
         if word == "&&":
-            lines.append([])
+            found.append([])
         else:
-            lines[-1].append(str(word))
-    return [shlex.join(line) for line in lines if line]
+            found[-1].append(str(word))
+    return [command for command in found if command]
+
+
+def command_lines(run: Run) -> list[str]:
+    """The commands, ready for a shell."""
+    return [shlex.join(command) for command in commands(run)]
 
 
 def explain_line(check: Check) -> str:
@@ -222,7 +227,8 @@ def _missing(run: Run, asked: Collection[str] | None) -> dict[str, str]:
             found[name] = f"{name} {_DID[status]}"
     counts = Counter((c.backend, c.verdict) for c in run.checks if _is_gap(c, wanted, ()) and c.backend not in found)
     for (name, verdict), n in counts.items():
-        found[name] = f"{plural(n, 'check')} of {name} {'were not run' if verdict == 'not-run' else _DID[verdict]}"
+        did = "were not run" if verdict == "not-run" and n > 1 else _DID[verdict]
+        found[name] = f"{plural(n, 'check')} of {name} {did}"
     if not found:  # else it is told above why
         found.update({place: f"nothing ran with {place}" for place in _unreached(run)})
     return found

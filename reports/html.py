@@ -335,8 +335,8 @@ def _error(check: Check) -> tuple[float, bool]:
 
 
 def _showing(entry: Entry, verdict: str, name: str) -> int:
-    """How many checks have the verdict because of the named dialect or known issue: "name+name: why"."""
-    return sum(c.verdict == verdict and name in c.reason.partition(":")[0].split("+") for c in entry.checks)
+    """How many checks have the verdict because of the named dialect or known issue."""
+    return sum(c.verdict == verdict and name in c.declared for c in entry.checks)
 
 
 def _refusals(entry: Entry) -> list[tuple[str, str, int]]:
@@ -457,11 +457,11 @@ def _words(value: Any) -> list[str]:
 
 
 def _checks_link(**state: str) -> str:
-    return "#checks?" + urlencode(state, quote_via=quote)
+    return "#checks?" + urlencode(state, quote_via=quote, errors="replace")
 
 
 def _check_link(check: Check) -> str:
-    return "#check=" + quote(check.id, safe="/:,=.")
+    return "#check=" + quote(check.id, safe="/:,=.", errors="replace")
 
 
 def _bar(counts: Mapping[str, int]) -> list[tuple[str, float, float]]:

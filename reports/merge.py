@@ -8,7 +8,7 @@ from typing import Any
 
 from lossparity.conformance.record import Check, Run
 from lossparity.conformance.warned import with_warnings
-from lossparity.reports.findings import mapping
+from lossparity.reports.findings import WHOLE, commands, mapping
 
 # Where a backend's records disagree, the one further to the left is what happened.
 _STATUSES = ("crashed", "timeout", "complete", "not-run")
@@ -27,11 +27,11 @@ def merge(runs: Sequence[Run]) -> Run:
     _agree("data", [run.data for run in runs], "make them with the same lossparity, whose cases may differ otherwise")
     versions = [mapping(run.environment).get("lossparity") for run in runs]
     _agree("lossparity", versions, "run them with the same lossparity, whose reference may differ otherwise")
-    commands = list(dict.fromkeys(tuple(run.command) for run in runs if run.command))
+    made_by = list(dict.fromkeys(tuple(command) for run in runs for command in commands(run)))
     return Run(
         environment=_environment(runs),
         seed=runs[0].seed,
-        command=[word for i, command in enumerate(commands) for word in (("&&", *command) if i else command)],
+        command=[word for i, command in enumerate(made_by) for word in (("&&", *command) if i else command)],
         checks=_checks(runs),
         started=min((run.started for run in runs if run.started), default=""),
         seconds=sum(run.seconds for run in runs),
@@ -41,6 +41,7 @@ def merge(runs: Sequence[Run]) -> Run:
         census=_union("the census of", [run.census for run in runs]),
         data=runs[0].data,
         selection=runs[0].selection if all(run.selection == runs[0].selection for run in runs) else {},
+        accepted=[each for run in runs for each in run.accepted],
     )
 
 
@@ -53,9 +54,13 @@ def _agree(what: str, values: Sequence[Any], remedy: str) -> None:
 
 
 def _checks(runs: Sequence[Run]) -> list[Check]:
+    """Each check once, in the order of the records; a backend that ran anywhere is no longer absent."""
+    ran = {check.backend for run in runs for check in run.checks if check.verdict != "not-run"}
     found: dict[str, tuple[Check, int]] = {}
     for number, run in enumerate(runs, start=1):
         for check in run.checks:
+            if check.loss == WHOLE and check.verdict == "not-run" and check.backend in ran:
+                continue
             if check.id not in found or found[check.id][0].verdict == "not-run":
                 found[check.id] = check, number
                 continue

@@ -11,7 +11,7 @@
   const body = results.querySelector("tbody");
   const shown = document.getElementById("shown");
   const more = document.getElementById("more");
-  const PAGE = 200;
+  const PAGE = 100;
   const PICKS = ["backend", "loss", "implementation", "aspect", "dtype", "device", "mode"];
   const severity = new Map(data.severity.map((verdict, rank) => [verdict, rank]));
 
@@ -39,6 +39,7 @@
   const state = { verdict: new Set(), text: "", sort: "verdict", limit: PAGE, open: null };
   for (const name of PICKS) state[name] = "";
   let rows = [];
+  let haystack = null; // each check's ID and reason in lower case, made when text is first looked for
 
   function element(tag, attributes = {}, ...children) {
     const made = document.createElement(tag);
@@ -70,14 +71,14 @@
   function matching() {
     const wanted = PICKS.filter((name) => state[name] !== "").map((name) => [columns[name], tables[name].indexOf(state[name])]);
     const terms = state.text.toLowerCase().split(/\s+/).filter(Boolean);
+    if (terms.length && !haystack) {
+      haystack = columns.verdict.map((_, row) => `${idOf(row)} ${word("reason", row)}`.toLowerCase());
+    }
     const found = [];
     for (let row = 0; row < total; row++) {
       if (state.verdict.size && !state.verdict.has(word("verdict", row))) continue;
       if (wanted.some(([column, index]) => column[row] !== index)) continue;
-      if (terms.length) {
-        const text = `${idOf(row)} ${word("reason", row)}`.toLowerCase();
-        if (!terms.every((term) => text.includes(term))) continue;
-      }
+      if (terms.length && !terms.every((term) => haystack[row].includes(term))) continue;
       found.push(row);
     }
     const [name, , rank] = SHOWN.find(([each]) => each === state.sort);
@@ -174,10 +175,11 @@
   function fill() {
     for (const name of PICKS) {
       const select = form.elements[name];
-      const limits = PICKS.slice(0, PICKS.indexOf(name)).filter((each) => state[each] && ["backend", "loss"].includes(each));
+      const before = PICKS.slice(0, PICKS.indexOf(name)).filter((each) => state[each] && ["backend", "loss"].includes(each));
+      const limits = before.map((each) => [columns[each], tables[each].indexOf(state[each])]);
       const left = new Set();
       for (let row = 0; row < total; row++) {
-        if (limits.every((each) => word(each, row) === state[each])) left.add(columns[name][row]);
+        if (limits.every(([column, index]) => column[row] === index)) left.add(columns[name][row]);
       }
       const chosen = tables[name].indexOf(state[name]);
       if (chosen >= 0) left.add(chosen);
@@ -224,7 +226,7 @@
       reset();
       state.sort = "verdict";
       for (const [key, value] of new URLSearchParams(hash.slice(8))) {
-        if (key === "verdict") state.verdict = new Set(value.split(",").filter((each) => each in verdicts));
+        if (key === "verdict") state.verdict = new Set(value.split(",").filter((each) => Object.hasOwn(verdicts, each)));
         else if (key === "text") state.text = value;
         else if (key === "sort" && SHOWN.some(([name]) => name === value)) state.sort = value;
         else if (PICKS.includes(key) && tables[key].includes(value)) state[key] = value;
