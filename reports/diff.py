@@ -134,7 +134,7 @@ def compare(
     other_machine: compare records of different kinds of machine too. IncomparableError for those, and for records of
     another seed or of other data.
     """
-    notes = _comparable(before, after, names, other_machine)
+    notes = comparable(before, after, names, other_machine)
     changes = list(_changes(before, after, drift_factor))
     counts = dict.fromkeys(KINDS, 0)
     for change in changes:
@@ -214,8 +214,8 @@ def _order(finding: Finding) -> tuple[Any, ...]:
 # --- Whether two records compare
 
 
-def _comparable(before: Run, after: Run, names: tuple[str, str], other_machine: bool) -> list[str]:
-    """What to know of the comparison; IncomparableError where there is none."""
+def comparable(before: Run, after: Run, names: tuple[str, str], other_machine: bool) -> list[str]:
+    """What to know of a comparison of these two; IncomparableError, with what to do, where there can be none."""
     first, second = names
     if before.seed != after.seed:
         raise IncomparableError(

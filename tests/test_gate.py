@@ -17,7 +17,9 @@ from records import NAME, check, run
 import lossparity
 from lossparity import cli
 from lossparity.conformance import record
+from lossparity.conformance.cases import digest
 from lossparity.conformance.record import Run
+from lossparity.conformance.run import host
 from lossparity.reports.diff import compare
 from lossparity.reports.gate import FAILED, INCOMPLETE, PASSED, Decision, decide
 from lossparity.reports.policy import Policy
@@ -356,10 +358,21 @@ def test_the_quick_matrix_is_a_part_of_the_whole(files: Path) -> None:
     assert cli.main(["gate", "quick/parity.json", "whole/parity.json"]) == 0
 
 
+def test_now_refuses_a_baseline_before_it_runs(files: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setattr(cli, "_run_again", None)  # would fail
+    assert cli.main(["gate", "same.json", "now"]) == 2
+    assert "other cases" in capsys.readouterr().err
+    (files / "file").write_text("")
+    assert cli.main(["gate", "same.json", "now", "-o", "file"]) == 2
+
+
 def test_now_needs_to_know_what_was_asked_for(files: Path, capsys: Any) -> None:
+    environment = {**SAME.environment, **host()}
+    here = dataclasses.replace(SAME, environment=environment, data=digest(0))
+    record.save(here, files / "same.json")
     assert cli.main(["gate", "same.json", "now"]) == 2
     assert "does not say what was asked for" in capsys.readouterr().err
-    record.save(dataclasses.replace(SAME, selection={"losses": []}), files / "same.json")
+    record.save(dataclasses.replace(here, selection={"losses": []}), files / "same.json")
     assert cli.main(["gate", "same.json", "now"]) == 2
     assert "unknown backend 'toy'" in capsys.readouterr().err
 

@@ -293,6 +293,10 @@ def _gate(options: argparse.Namespace) -> int:
         raise UsageError("gate takes BASELINE and CANDIDATE, or --from and --to")
     baseline = lossparity.load(options.baseline)
     now = options.candidate == "now"
+    if options.output:
+        _writable(Path(options.output))
+    if now:
+        _comparable_now(baseline, options)
     candidate = _run_again(baseline, options) if now else lossparity.load(options.candidate)
     if options.output and now:
         record.save(candidate, Path(options.output) / "parity.json")
@@ -502,6 +506,17 @@ def _policy(options: argparse.Namespace) -> Any:
     from lossparity.reports import policy
 
     return policy.load(options.policy)
+
+
+def _comparable_now(baseline: Any, options: argparse.Namespace) -> None:
+    """Refuse a baseline that does not compare before anything is run, rather than after."""
+    from lossparity.conformance.cases import digest
+    from lossparity.conformance.record import Run
+    from lossparity.conformance.run import host
+    from lossparity.reports.diff import comparable
+
+    here = Run(host(), baseline.seed, [], [], data=digest(baseline.seed))
+    comparable(baseline, here, (options.baseline, "now"), options.other_machine)
 
 
 def _run_again(baseline: Any, options: argparse.Namespace) -> Any:
