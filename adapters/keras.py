@@ -207,6 +207,18 @@ EMPTY = KnownIssue(
     aspects=("shape", "value"),
     when=lambda call: not _input(call).size and call.arguments["reduction"] != "none",
 )
+ALIGNED_TOO_FAR = KnownIssue(
+    "weighs-the-mean",
+    "A column loses its axis beside a vector, so that the mean of all samples meets the weight of each: Keras 2 "
+    "raises, 3.0 to 3.0.4 weigh the mean.",
+    _SOURCE_2 + "utils/losses_utils.py" if KERAS_2 else "https://github.com/keras-team/keras/releases/tag/v3.0.5",
+    versions="<3.0.5",
+    symptom="any",
+    aspects=("",),
+    when=lambda call: (
+        _weight(call) is not None and call.arguments["input"].ndim == 1 and call.arguments["target"].ndim == 2
+    ),
+)
 SAMPLES_ONLY = Unsupported("it weighs samples, whole rows, not elements", _weighs_elements)
 _LACKS = {
     "weight": "it weighs by sample_weight alone",
@@ -238,6 +250,7 @@ def _bounds(call: Call) -> tuple[float, float]:
 
 # Without mean_with_sample_weight, no mean divides by weights.
 _REGRESSION = (AVERAGE, ALIGN, *NO_SAMPLES, *((NO_WEIGHT,) if "mean_with_sample_weight" in REDUCTIONS else ()))
+_REGRESSION_ISSUES = (EMPTY, ALIGNED_TOO_FAR)
 _REGRESSION_FUNCTION: dict[str, Any] = {
     "dialects": (AVERAGE,) if KERAS_2 else (AVERAGE, ALIGN),
     "known_issues": (FUNCTION_BROADCASTS,),
@@ -245,7 +258,9 @@ _REGRESSION_FUNCTION: dict[str, Any] = {
 }
 
 
-@implements("l1_loss", "keras.losses.MeanAbsoluteError", dialects=_REGRESSION, known_issues=(EMPTY,), **_CLASS)
+@implements(
+    "l1_loss", "keras.losses.MeanAbsoluteError", dialects=_REGRESSION, known_issues=_REGRESSION_ISSUES, **_CLASS
+)
 def mean_absolute_error_class(input, target, reduction, sample_weight=None):  # type: ignore[no-untyped-def]
     loss = keras.losses.MeanAbsoluteError(**setup(input, reduction))
     return loss(target, input, sample_weight=per_sample(sample_weight))
@@ -261,7 +276,9 @@ def mean_absolute_error(input, target):  # type: ignore[no-untyped-def]
     return keras.losses.mean_absolute_error(target, input)
 
 
-@implements("mse_loss", "keras.losses.MeanSquaredError", dialects=_REGRESSION, known_issues=(EMPTY,), **_CLASS)
+@implements(
+    "mse_loss", "keras.losses.MeanSquaredError", dialects=_REGRESSION, known_issues=_REGRESSION_ISSUES, **_CLASS
+)
 def mean_squared_error_class(input, target, reduction, sample_weight=None):  # type: ignore[no-untyped-def]
     loss = keras.losses.MeanSquaredError(**setup(input, reduction))
     return loss(target, input, sample_weight=per_sample(sample_weight))
@@ -314,7 +331,7 @@ _INFINITE = KnownIssue(
         *_FLOATX,
         accepts("any-delta", "A negative delta is not refused.", lambda call: call.arguments["delta"] < 0.0),
     ),
-    known_issues=(EMPTY, _INFINITE),
+    known_issues=(*_REGRESSION_ISSUES, _INFINITE),
     **_CLASS,
 )
 def huber_class(input, target, reduction, delta, sample_weight=None):  # type: ignore[no-untyped-def]
