@@ -15,7 +15,7 @@ from typing import Any
 
 from lossparity.reports.diff import KINDS, Diff, Finding, Side, packages_changed
 from lossparity.reports.findings import explain_line, plural
-from lossparity.reports.gate import Decision, Judged, tally
+from lossparity.reports.gate import Decision, Judged, tally, unchanged
 from lossparity.reports.policy import Rule
 
 SHOWN = 10  # findings on a terminal, and annotations of each level, of which GitHub shows no more
@@ -38,7 +38,7 @@ class Comparison:
         if self.decision is not None:
             return self.decision.sentence
         what = ", ".join(tally(self.diff.findings))
-        return f"{self.diff.upgrade}: {what or 'nothing changed in ' + plural(self.diff.compared, 'check')}."
+        return f"{self.diff.upgrade}: {what or unchanged(self.diff)}."
 
     @property
     def sentence(self) -> str:

@@ -142,8 +142,7 @@ def _not_run(after: Run, backends: Sequence[str], devices: Sequence[str]) -> lis
 
 def _sentence(diff: Diff, code: int, judged: Sequence[Judged], gaps: Sequence[str], complaints: Sequence[str]) -> str:
     what = tally([each.finding for each in judged if each.finding.kind != "missing"])
-    checks = plural(diff.compared, "check")
-    words = listed(what) if what else f"nothing changed in {checks}"
+    words = listed(what) if what else unchanged(diff)
     if code == INCOMPLETE:
         more = f" (and {plural(len(gaps) - 1, 'more gap')})" if len(gaps) > 1 else ""
         words = f"incomplete, so nothing is decided: {gaps[0]}{more}" + (f"; {words}" if what else "")
@@ -151,6 +150,12 @@ def _sentence(diff: Diff, code: int, judged: Sequence[Judged], gaps: Sequence[st
         hold = "holds" if len(complaints) == 1 else "hold"
         words += f"; {plural(len(complaints), 'exception')} of the policy no longer {hold}"
     return f"{diff.upgrade}: {words}."
+
+
+def unchanged(diff: Diff) -> str:
+    """That nothing changed, and whether to the digit."""
+    beyond = " beyond rounding" if diff.counts.get("rounding") else ""
+    return f"nothing changed{beyond} in {plural(diff.compared, 'check')}"
 
 
 def tally(findings: Sequence[Finding]) -> list[str]:

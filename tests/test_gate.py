@@ -98,6 +98,8 @@ def test_the_sentence_counts_losses() -> None:
 
     assert gate(made(4), made(5)).sentence == "toy 1.4 to 1.5: 3 losses changed."
     assert gate(made(4), made(4)).sentence == "toy 1.4 again: nothing changed in 3 checks."
+    rounded = run(*(dataclasses.replace(each, result=[4.001]) for each in made(4).checks), version="1.4")
+    assert gate(made(4), rounded).sentence == "toy 1.4 again: nothing changed beyond rounding in 3 checks."
 
 
 # --- The commands
