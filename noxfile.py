@@ -4,6 +4,7 @@
     nox -s tests                            everything that tests the product
     nox -s sklearn -- --version 1.5.2       one backend, one version
     nox -s torch -- --device cuda:0 -x      a device, and any pytest argument
+    nox -s gate -- --from scikit-learn==1.4.2 --to scikit-learn==1.5.2    may this upgrade go in?
 
 Frameworks live in environments of their own, one per vendor (torch with torchvision, TensorFlow with Keras,
 scikit-learn), made once below .nox/frameworks and used by every session.
@@ -97,6 +98,13 @@ def keras(session: nox.Session) -> None:
 def sklearn(session: nox.Session) -> None:
     """sklearn.metrics: -- [--version V] [any pytest argument]."""
     one_backend(session, "sklearn")
+
+
+@nox.session
+def gate(session: nox.Session) -> None:
+    """What `lossparity gate` does: -- --from PINS --to PINS, or -- BASELINE CANDIDATE. It makes what it runs in."""
+    session.install("-e", ".")
+    session.run("lossparity", "gate", *session.posargs)
 
 
 @nox.session
