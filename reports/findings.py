@@ -75,14 +75,14 @@ def outcome(run: Run, asked: Collection[str] | None = None) -> Outcome:
     missing = _missing(run, asked)
     absent = [name for name in not_run(run) if name not in missing]
     in_words = list(missing.values())
+    if in_words or not ran:  # before what is broken, as the exit code has it: a run with gaps decides nothing
+        did = f"{plural(ran, 'check')} ran, {listed(failing or ['0 mismatches'])}" if ran else "no check ran"
+        sentence = f"Incomplete: {'; '.join([*in_words, did])}"
+        return Outcome("incomplete", _tail(sentence, absent))
     if failing:
         sentence = f"Parity is broken: {listed(failing)} in {plural(ran, 'check')}"
-        return Outcome("broken", _tail(sentence, in_words, absent))
-    if in_words or not ran:
-        did = f"{plural(ran, 'check')} ran, 0 mismatches" if ran else "no check ran"
-        sentence = f"Incomplete: {'; '.join([*in_words, did])}"
-        return Outcome("incomplete", _tail(sentence, (), absent))
-    return Outcome("holds", _tail(f"Parity holds: {plural(ran, 'check')}, 0 mismatches", (), absent))
+        return Outcome("broken", _tail(sentence, absent))
+    return Outcome("holds", _tail(f"Parity holds: {plural(ran, 'check')}, 0 mismatches", absent))
 
 
 def attention(run: Run, asked: Collection[str] | None = None) -> list[Finding]:
@@ -234,13 +234,10 @@ def _missing(run: Run, asked: Collection[str] | None) -> dict[str, str]:
     return found
 
 
-def _tail(sentence: str, missing: Sequence[str], absent: Sequence[str]) -> str:
-    parts = [sentence]
-    if missing:
-        parts.append(f"incomplete too: {'; '.join(missing)}")
-    if absent:
-        parts.append(f"{listed(absent)} {'was' if len(absent) == 1 else 'were'} not run")
-    return "; ".join(parts) + "."
+def _tail(sentence: str, absent: Sequence[str]) -> str:
+    if not absent:
+        return f"{sentence}."
+    return f"{sentence}; {listed(absent)} {'was' if len(absent) == 1 else 'were'} not run."
 
 
 def _size(check: Check) -> tuple[float, float]:
