@@ -245,8 +245,8 @@ names, imports = json.load(sys.stdin)
 found = {}
 for name in names:
     try:
-        found[name] = metadata.version(name)
-    except metadata.PackageNotFoundError:
+        found[name] = metadata.version(name) or "0"
+    except (metadata.PackageNotFoundError, KeyError):
         pass
 print(json.dumps([found, [each for each in imports if importlib.util.find_spec(each)]]))
 """
@@ -453,7 +453,7 @@ def _why_not(name: str, version: str, versions: Callable[[str, bool], list[str]]
     near = _nearest(version, here)
     offer = f"; the nearest that can be had: {', '.join(near)}" if near else ""
     if not anywhere and not here:
-        return f"there is no package {name} in the package index"
+        return f"there is no {name} in the package index, or the index does not answer"
     if _has(anywhere, version):
         return f"{name} {version} has no wheel for {_HERE}{offer}; or run lossparity with a Python that it supports"
     return f"{name} has no release {version} for {_HERE}{offer}"
