@@ -19,6 +19,7 @@ import os
 import platform
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -367,7 +368,7 @@ def _uv(uv: str, pip: bool) -> Installer:
     def create(folder: Path) -> None:
         ended = _call([uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, str(folder)])
         if ended.returncode:
-            raise BuildError(_full(folder.parent) if _FULL.search(ended.stdout) else f"uv venv: {_end(ended.stdout)}")
+            raise BuildError(_full(folder.parent) if _FULL.search(ended.stdout) else f"uv venv: {_last(ended.stdout)}")
 
     def install(folder: Path, words: Sequence[str]) -> None:
         options = ["pip", "install", "--quiet", "--only-binary", ":all:", "--python", str(interpreter(folder))]
@@ -382,7 +383,7 @@ def _create(folder: Path) -> None:
     ended = _call([sys.executable, "-m", "venv", "--without-pip", str(folder)])
     if ended.returncode:
         full = _FULL.search(ended.stdout)
-        raise BuildError(_full(folder.parent) if full else f"python -m venv failed: {_end(ended.stdout)}")
+        raise BuildError(_full(folder.parent) if full else f"python -m venv failed: {_last(ended.stdout)}")
 
 
 def _pip_versions(distribution: str, wheels: bool, pip: Sequence[str] | None = None) -> list[str]:
@@ -396,7 +397,7 @@ def _pip_versions(distribution: str, wheels: bool, pip: Sequence[str] | None = N
     listed = re.search(r"(?:Available versions: (.*)|\(from versions: (.*?)\))", ended.stdout)
     words = [each.strip() for each in (listed.group(1) or listed.group(2)).split(",")] if listed else []
     if words in ([], ["none"]) and _UNREACHABLE.search(ended.stdout):
-        raise BuildError(f"the package index does not answer: {_end(ended.stdout)}")
+        raise BuildError(f"the package index does not answer: {_last(ended.stdout)}")
     return [] if words == ["none"] else words
 
 
@@ -409,7 +410,7 @@ def _call(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
     """Run a program; what it said on both streams is in stdout. An interrupt ends it too."""
     away = ("PYTHONPATH", "PYTHONHOME", "PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_REQUIRE_VIRTUALENV")
     surroundings = {name: value for name, value in os.environ.items() if name not in away}
-    return subprocess.run(
+    with subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -418,8 +419,24 @@ def _call(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
         encoding="utf-8",
         errors="replace",
         env=surroundings,
-        check=False,
-    )
+        start_new_session=True,  # a group of its own, which can be ended as a whole
+    ) as process:
+        try:
+            said, _ = process.communicate()
+        except BaseException:
+            _end_all(process)
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, said, "")
+
+
+def _end_all(process: subprocess.Popen[str]) -> None:
+    """End a program and those it has started: pip starts another pip, which would go on writing."""
+    with contextlib.suppress(ProcessLookupError):
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+    process.wait()
 
 
 def _failure(
@@ -429,7 +446,7 @@ def _failure(
     if _FULL.search(said):
         return BuildError(_full(home))
     if _UNREACHABLE.search(said):
-        return BuildError(f"the package index does not answer: {_end(said)}")
+        return BuildError(f"the package index does not answer: {_last(said)}")
     pinned = {name: version for name, _, version in (word.partition("==") for word in words) if version}
     unmatched = _NO_MATCH.search(said)
     if unmatched or _CONFLICT.search(said):
@@ -440,8 +457,8 @@ def _failure(
         if unmatched and unmatched.group(1) not in pinned:
             return UnavailableError(f"{' '.join(pinned)} needs {unmatched.group(1)}, which has no wheel for {_HERE}")
         together = " ".join(f"{name}=={version}" for name, version in pinned.items())
-        return UnavailableError(f"{together} cannot be installed together for {_HERE}: {_end(said)}")
-    return BuildError(f"installing {' '.join(words)} failed: {_end(said)}")
+        return UnavailableError(f"{together} cannot be installed together for {_HERE}: {_last(said)}")
+    return BuildError(f"installing {' '.join(words)} failed: {_last(said)}")
 
 
 def _why_not(name: str, version: str, versions: Callable[[str, bool], list[str]]) -> str | None:
@@ -470,7 +487,7 @@ def _nearest(version: str, versions: Sequence[str]) -> list[str]:
     return [str(each) for each in (*before, *[each for each in ordered if each > Version(version)][:1])]
 
 
-def _end(said: str) -> str:
+def _last(said: str) -> str:
     """The last lines that say something, as one."""
     lines = [
         line.strip() for line in said.splitlines() if line.strip() and not line.startswith(("WARNING", "[notice]"))
