@@ -412,3 +412,92 @@ def kl_div(input, target, reduction, log_target):  # type: ignore[no-untyped-def
 )
 def kl_div_module(input, target, reduction, log_target):  # type: ignore[no-untyped-def]
     return nn.KLDivLoss(reduction=reduction, log_target=log_target)(input, target)
+
+
+# --- Margin losses
+
+# What torch computes with although the definition refuses it, and where the derivative of its clamp shows.
+_MARGIN = (
+    Dialect(
+        "any-target",
+        "Targets other than -1 and 1 are computed with.",
+        SOURCE + "aten/src/ATen/native/Loss.cpp",
+        accepts=True,
+        when=lambda call: bool(np.any(np.abs(call.arguments["target"]) != 1.0)),
+    ),
+    *(
+        (
+            Dialect(
+                "subgradient-1",
+                "At the margin the slope is that of the side that loses: clamp's was 1 at its bound before torch 2.14.",
+                ISSUES + "184572",
+                parameters={"subgradient": 1.0},
+                when=lambda call: "kink" in call.tags,
+            ),
+        )
+        if VERSION < (2, 14)
+        else ()
+    ),
+)
+_SAME_RANK = Dialect(
+    "same-rank",
+    "Arrays with different numbers of axes are refused; those of one number of axes broadcast.",
+    SOURCE + "torch/nn/functional.py",
+    raises="RuntimeError",
+    when=lambda call: len({np.ndim(call.arguments[name]) for name in ("input1", "input2", "target")}) > 1,
+)
+_CLAMP_NAN = KnownIssue(
+    "nan-gradient-0",
+    "NaN is not above clamp's bound: an element whose loss is NaN gets the gradient 0.",
+    SOURCE + "tools/autograd/derivatives.yaml",
+    versions=">=2.0",
+    symptom="zero",
+    aspects=("gradient",),
+    when=lambda call: "nan" in call.tags,
+)
+
+
+@implements(
+    "hinge_embedding_loss",
+    "torch.nn.functional.hinge_embedding_loss",
+    ALL,
+    dialects=_MARGIN,
+    known_issues=(_CLAMP_NAN,),
+)
+def hinge_embedding_loss(input, target, margin, reduction):  # type: ignore[no-untyped-def]
+    return F.hinge_embedding_loss(input, target, margin=margin, reduction=reduction)
+
+
+@implements(
+    "hinge_embedding_loss",
+    "torch.nn.HingeEmbeddingLoss",
+    ALL,
+    twin="torch.nn.functional.hinge_embedding_loss",
+    dialects=_MARGIN,
+    known_issues=(_CLAMP_NAN,),
+)
+def hinge_embedding_loss_module(input, target, margin, reduction):  # type: ignore[no-untyped-def]
+    return nn.HingeEmbeddingLoss(margin=margin, reduction=reduction)(input, target)
+
+
+@implements(
+    "margin_ranking_loss",
+    "torch.nn.functional.margin_ranking_loss",
+    ALL,
+    dialects=(*_MARGIN, _SAME_RANK),
+    known_issues=(_CLAMP_NAN,),
+)
+def margin_ranking_loss(input1, input2, target, margin, reduction):  # type: ignore[no-untyped-def]
+    return F.margin_ranking_loss(input1, input2, target, margin=margin, reduction=reduction)
+
+
+@implements(
+    "margin_ranking_loss",
+    "torch.nn.MarginRankingLoss",
+    ALL,
+    twin="torch.nn.functional.margin_ranking_loss",
+    dialects=(*_MARGIN, _SAME_RANK),
+    known_issues=(_CLAMP_NAN,),
+)
+def margin_ranking_loss_module(input1, input2, target, margin, reduction):  # type: ignore[no-untyped-def]
+    return nn.MarginRankingLoss(margin=margin, reduction=reduction)(input1, input2, target)

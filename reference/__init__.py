@@ -31,6 +31,7 @@ from lossparity.reference.classification import (
 from lossparity.reference.core import REDUCTIONS, Loss
 from lossparity.reference.detection import distribution_focal_loss
 from lossparity.reference.focal import quality_focal_loss, sigmoid_focal_loss, softmax_focal_loss, varifocal_loss
+from lossparity.reference.margin import hinge_embedding_loss, margin_ranking_loss
 from lossparity.reference.regression import huber_loss, l1_loss, mse_loss, smooth_l1_loss
 from lossparity.reference.segmentation import dice_loss
 
@@ -50,6 +51,8 @@ LOSSES: dict[str, Loss] = {
         hinge_loss,
         squared_hinge_loss,
         categorical_hinge_loss,
+        hinge_embedding_loss,
+        margin_ranking_loss,
         sigmoid_focal_loss,
         softmax_focal_loss,
         varifocal_loss,

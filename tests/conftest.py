@@ -52,7 +52,7 @@ def _value(definition: Definition, arguments: Mapping[str, Any], reduction: str 
     terms, denominator = definition(**arguments)
     if reduction in (None, "none"):
         return terms, None
-    divisor = {"sum": 1, "mean": denominator, "batchmean": len(arguments["input"])}[reduction]
+    divisor = {"sum": 1, "mean": denominator, "batchmean": len(next(iter(arguments.values())))}[reduction]
     return sum(np.ravel(terms), mpmath.mpf(0)) / divisor, divisor
 
 

@@ -336,6 +336,17 @@ def torch_faults() -> list[Fault]:
     def log_target_ignored(original, log_target, **rest):  # noqa: ARG001
         return original(log_target=False, **rest)
 
+    @on("hinge_embedding_loss", "gradient:input")
+    def slope_at_the_margin_is_that_of_the_inside(original, input, target, margin, reduction):
+        if reduction not in ("none", "mean", "sum") or target.shape != input.shape or not (input == margin).any():
+            return original(input=input, target=target, margin=margin, reduction=reduction)
+        terms = torch.where(target == 1.0, input, torch.where(input <= margin, margin - input, 0.0))
+        return {"none": terms, "mean": terms.mean(), "sum": terms.sum()}[reduction]
+
+    @on("margin_ranking_loss", "value", "gradient:input1", "gradient:input2")
+    def margin_forgotten(original, margin, **rest):  # noqa: ARG001
+        return original(margin=0.0, **rest)
+
     return table.faults
 
 

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from lossparity.conformance.cases import activations, boxes, classification, focal, regression, segmentation
+from lossparity.conformance.cases import activations, boxes, classification, focal, margin, regression, segmentation
 from lossparity.conformance.cases.table import DTYPES, TAGS, Case
 
 __all__ = ["CASES", "DTYPES", "TAGS", "Case", "digest"]
 
 
 def _cases() -> Iterator[Case]:
-    for family in (activations, regression, classification, focal, segmentation, boxes):
+    for family in (activations, regression, classification, margin, focal, segmentation, boxes):
         yield from family.cases()
 
 
