@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import json
@@ -213,6 +214,7 @@ class _Worker:
             encoding="utf-8",
             errors="replace",
             env=self._surroundings(),
+            start_new_session=True,  # so that it can be ended with whatever it started
         )
         configuration = {"backend": self.backend, "seed": self.seed, "selection": dataclasses.asdict(self.selection)}
         process = self.process
@@ -265,13 +267,13 @@ class _Worker:
         if self.process is None:
             return
         if hung:
-            self.process.kill()
+            _end(self.process)
         stuck = False
         try:
             code = self.process.wait(patience)
         except subprocess.TimeoutExpired:  # it closed its answers, and hangs in taking itself down
             stuck = True
-            self.process.kill()
+            _end(self.process)
             code = self.process.wait()
         self.seconds = round(time.monotonic() - self.started, 3)
         self.log.seek(0)
@@ -351,8 +353,16 @@ def _supervise(workers: Sequence[_Worker], timeout: float, jobs: int, progress: 
     finally:
         for worker in running:  # an interrupt: leave no process behind
             if worker.process is not None:
-                worker.process.kill()
+                _end(worker.process)
                 worker.process.wait()
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Kill a process and its children: an interpreter may be a script that starts the real one."""
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
 
 
 def _ending(code: int) -> str:
