@@ -356,7 +356,7 @@ def _pip() -> Installer:
         options = ["install", "--quiet", "--progress-bar", "off", "--only-binary", ":all:", "--no-warn-script-location"]
         ended = _call([*pip, "--python", str(interpreter(folder)), *options, *words])
         if ended.returncode:
-            raise _failure(ended.stdout, words, folder.parent, _pip_versions)
+            raise _failure(ended, words, folder.parent, _pip_versions)
 
     return Installer("pip", _create, install, _pip_versions)
 
@@ -374,7 +374,7 @@ def _uv(uv: str, pip: bool) -> Installer:
         options = ["pip", "install", "--quiet", "--only-binary", ":all:", "--python", str(interpreter(folder))]
         ended = _call([uv, *options, *words])
         if ended.returncode:
-            raise _failure(ended.stdout, words, folder.parent, versions)
+            raise _failure(ended, words, folder.parent, versions)
 
     return Installer("uv", create, install, versions)
 
@@ -440,9 +440,13 @@ def _end_all(process: subprocess.Popen[str]) -> None:
 
 
 def _failure(
-    said: str, words: Sequence[str], home: Path, versions: Callable[[str, bool], list[str]]
+    ended: subprocess.CompletedProcess[str],
+    words: Sequence[str],
+    home: Path,
+    versions: Callable[[str, bool], list[str]],
 ) -> UnavailableError | BuildError:
     """What an installer's last words mean, and what to do."""
+    said = ended.stdout
     if _FULL.search(said):
         return BuildError(_full(home))
     if _UNREACHABLE.search(said):
@@ -458,7 +462,7 @@ def _failure(
             return UnavailableError(f"{' '.join(pinned)} needs {unmatched.group(1)}, which has no wheel for {_HERE}")
         together = " ".join(f"{name}=={version}" for name, version in pinned.items())
         return UnavailableError(f"{together} cannot be installed together for {_HERE}: {_last(said)}")
-    return BuildError(f"installing {' '.join(words)} failed: {_last(said)}")
+    return BuildError(f"installing {' '.join(words)} ended with exit code {ended.returncode}: {_last(said)}")
 
 
 def _why_not(name: str, version: str, versions: Callable[[str, bool], list[str]]) -> str | None:

@@ -214,6 +214,7 @@ class _Worker:
             encoding="utf-8",
             errors="replace",
             env=self._surroundings(),
+            cwd=self.library if self.python else None,  # -m puts it on the path, and it may be a framework's checkout
             start_new_session=True,  # so that it can be ended with whatever it started
         )
         configuration = {"backend": self.backend, "seed": self.seed, "selection": dataclasses.asdict(self.selection)}

@@ -245,6 +245,58 @@ def test_the_library_is_lossparity_and_nothing_else() -> None:
     assert not Path(folder).exists()
 
 
+# --- pip or uv
+
+
+@pytest.mark.parametrize(
+    ("uv", "pip", "config", "chosen"),
+    [
+        ("uv", True, "global.timeout='9'", "uv"),
+        ("uv", True, "global.extra-index-url='https://example.invalid'", "pip"),  # uv would not look there
+        ("uv", False, "", "uv"),
+        (None, True, "", "pip"),
+    ],
+)
+def test_uv_where_it_is_and_pip_where_pip_knows_more(
+    uv: str | None, pip: bool, config: str, chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environments.shutil, "which", lambda _: uv)
+    monkeypatch.setattr(environments.importlib.util, "find_spec", lambda _: pip or None)
+    monkeypatch.setattr(environments, "_call", lambda words: subprocess.CompletedProcess(words, 0, config, ""))
+    monkeypatch.setattr(environments.importlib.metadata, "version", lambda _: "23.0")
+    assert environments.installed().name == chosen
+
+
+def test_neither_uv_nor_a_pip_that_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environments.shutil, "which", lambda _: None)
+    monkeypatch.setattr(environments.importlib.util, "find_spec", lambda _: object())
+    monkeypatch.setattr(environments.importlib.metadata, "version", lambda _: "21.2.4")
+    with pytest.raises(BuildError, match=re.escape("pip 21.2.4 is too old: python -m pip install --upgrade pip")):
+        environments.installed()
+    monkeypatch.setattr(environments.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(BuildError, match="there is neither uv nor pip"):
+        environments.installed()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no process groups to end")
+def test_an_interrupted_installer_takes_its_children_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[int] = []
+
+    def interrupted(process: subprocess.Popen[str]) -> tuple[str, str]:
+        assert process.stdout
+        assert process.stdout.readline() == "here\n"  # the child runs
+        kept.append(os.dup(process.stdout.fileno()))
+        raise KeyboardInterrupt
+
+    child = "import time; print('here', flush=True); time.sleep(20); print('late', flush=True)"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    monkeypatch.setattr(subprocess.Popen, "communicate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        environments._call([sys.executable, "-c", parent])
+    with os.fdopen(kept[0]) as rest:
+        assert rest.read() == ""  # it ends when nobody is left to write
+
+
 # --- What installers say, and what it means
 
 ALL = ["0.24.2", "1.1.3", "1.4.2", "1.5.0rc1", "1.5.2", "2.0.0+cpu"]
@@ -263,7 +315,7 @@ ALL = ["0.24.2", "1.1.3", "1.4.2", "1.5.0rc1", "1.5.2", "2.0.0+cpu"]
         ("WARNING: Retrying ... connection broken by 'NewConnectionError'\nERROR: No matching distribution found for "
          "scikit-learn==1.4.2", BuildError, "package index does not answer"),
         ("error: error sending request for url", BuildError, "package index does not answer"),
-        ("Segmentation fault", BuildError, "installing scikit-learn==1.4.2 numpy failed: Segmentation fault"),
+        ("Segmentation fault", BuildError, "numpy ended with exit code 1: Segmentation fault"),
         ("", BuildError, "it said nothing"),
     ],
 )  # fmt: skip
@@ -272,7 +324,8 @@ def test_what_an_installer_says_becomes_a_sentence(
 ) -> None:
     version = re.search(r"scikit-learn==(\S+)", said)
     words = [f"scikit-learn=={version.group(1) if version else '1.4.2'}", "numpy"]
-    found = environments._failure(said, words, tmp_path, lambda _, wheels: ALL[1:] if wheels else ALL)
+    ended = subprocess.CompletedProcess([], 1, said, "")
+    found = environments._failure(ended, words, tmp_path, lambda _, wheels: ALL[1:] if wheels else ALL)
     assert type(found) is error
     assert says in str(found)
 

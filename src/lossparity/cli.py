@@ -349,8 +349,9 @@ def _sweep(options: argparse.Namespace) -> int:
     with _plan(options) as plan:
         for step in sweep(options.package, options.versions, plan):
             rungs.append(ladder.climb(options.package, rungs, step.version, step.run, step.problem))
-            if options.output and step.run:
-                record.save(step.run, Path(options.output) / f"{step.version}.json")
+    for rung in rungs:
+        if options.output and rung.run:
+            record.save(rung.run, Path(options.output) / f"{rung.version}.json")
     print(ladder.table(options.package, rungs), end="")
     if options.markdown:
         record.write_whole(options.markdown, ladder.markdown(options.package, rungs).encode())
