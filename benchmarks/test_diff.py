@@ -70,9 +70,7 @@ def test_two_large_records(records: list[Path], benchmark: Any) -> None:
     benchmark.pedantic(whole, rounds=3)
 
 
-@pytest.mark.skipif(
-    sys.platform != "linux", reason="only there is a process told its own peak"
-)
+@pytest.mark.skipif(sys.platform != "linux", reason="only there is a process told its own peak")
 def test_memory(records: list[Path]) -> None:
     done = subprocess.run(  # noqa: S603  this interpreter, our own code
         [sys.executable, "-c", MEASURE, *map(str, records)], capture_output=True, text=True, check=True

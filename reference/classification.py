@@ -44,14 +44,11 @@ def _product(factor: Array | float, logs: Array) -> Array:
     return product
 
 
-def _clip_range(clip: Array) -> tuple[float, float]:
+def clip_range(clip: Array) -> tuple[float, float]:
     """The interval [c, 1 - c] for one number c, [low, high] for two."""
-    if clip.shape not in ((), (2,)):
-        raise ValueError(f"clip must be one number c, for [c, 1 - c], or a pair (low, high); its shape is {clip.shape}")
-    low, high = (float(clip), 1.0 - float(clip)) if clip.shape == () else clip.tolist()
-    if low > high:
-        raise ValueError(f"clip must leave an interval; it leaves [{low:g}, {high:g}]")
-    return low, high
+    if clip.shape not in ((), (2,)) or (clip.shape == () and clip > 0.5) or (clip.shape == (2,) and clip[0] > clip[1]):
+        raise ValueError(f"clip must be one number c <= 0.5, or a pair low <= high; it is {clip.tolist()}")
+    return (float(clip), 1.0 - float(clip)) if clip.shape == () else (float(clip[0]), float(clip[1]))
 
 
 def _weighted(g: Array | float, weight: Array | None) -> Array | float:
@@ -96,7 +93,7 @@ def binary_cross_entropy(
     # a = p + eps, b = 1 - p + eps, p clipped;  l = -w (y log a + (1 - y) log b)
     # dl/dp = w ((1 - y) / b - y / a) = w (p - y + eps (1 - 2 y)) / (a b)
     # dl/dy = w (log b - log a)
-    low, high = _clip_range(clip)
+    low, high = clip_range(clip)
     p = input if (low, high) == (0.0, 1.0) else np.clip(input, low, high)
     a = p + epsilon if epsilon else p
     log_a, log_b = np.log(a), np.log1p(epsilon - p)
@@ -215,7 +212,7 @@ def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = 
     # dl/dq = log q - x + 1;  with log_target dl/dt = q (t - x + 1)
     x, t = input, target
     if clip is not None:
-        low, high = _clip_range(clip)
+        low, high = clip_range(clip)
         log_low, log_high = np.log(low), np.log(high)
         x = np.clip(input, log_low, log_high)
         t = np.clip(target, log_low, log_high) if log_target else np.clip(target, low, high)
@@ -524,7 +521,7 @@ def log_loss(
     unknown = y_true[names.take(t, mode="clip") != y_true]
     if unknown.size:
         raise ValueError(f"y_true must hold only labels {names.tolist()}; it holds {unknown[0]}")
-    low, high = _clip_range(clip)
+    low, high = clip_range(clip)
     if y_pred.size == len(y_true):
         terms, slope, size = _log_of_one_column(y_pred.reshape(-1), t == 1, low, high)
     else:

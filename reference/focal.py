@@ -12,6 +12,7 @@ import numpy as np
 
 from lossparity.reference.activations import from_rows, shifted_exponentials, to_rows
 from lossparity.reference.blocks import in_blocks
+from lossparity.reference.classification import clip_range
 from lossparity.reference.core import Array, Either, Flag, Gradients, Integer, Number, Real, Terms, loss
 
 _UNIT = Real(differentiable=True, minimum=0.0, maximum=1.0)
@@ -99,14 +100,6 @@ def _of_probabilities(p: Array, y: Array, low: float, high: float) -> _Parts:
         return ce_x, no - y, log_q - log_p, 1.0 - 2.0 * p
 
     return _Parts(ce, y * (1.0 - p) + no * p, slopes)
-
-
-def _bounds(clip: Array) -> tuple[float, float]:
-    if clip.size == 1:
-        return clip.item(), 1.0 - clip.item()
-    if clip.shape != (2,) or clip[0] > clip[1]:
-        raise ValueError(f"clip must be one number, or a lowest and a highest probability; it is {clip.tolist()}")
-    return float(clip[0]), float(clip[1])
 
 
 def _product(a: Array, b: Array) -> Array:
@@ -226,7 +219,7 @@ def sigmoid_focal_loss(
         raise ValueError(f"clip is of probabilities, so it goes with from_logits=False; it is {clip.tolist()}")
     if not from_logits:
         _UNIT("inputs", inputs)
-    bounds = _bounds(clip)
+    bounds = clip_range(clip)
     kept = 1.0 - label_smoothing
 
     def parts(x: Array, y: Array) -> tuple[_Parts, float, Array | float, float]:
@@ -395,7 +388,7 @@ def softmax_focal_loss(
     soft = target.shape == input.shape
     y = to_rows(np.asarray(_UNIT("target", target)), axis) if soft else _labels(target, shape, classes)
     alpha = _alphas(alpha, classes)
-    low, high = _bounds(clip)
+    low, high = clip_range(clip)
     kept = 1.0 - label_smoothing
 
     def rows(x: Array, y: Array) -> _Classes:

@@ -1,7 +1,6 @@
 """lossparity: does this framework compute this loss, and its gradient, as defined?
 
-    from lossparity import reference           # pure-NumPy losses with exact gradients
-    run = lossparity.load("parity/parity.json")  # the record of a run
+`lossparity.reference` holds the losses in NumPy, with exact gradients; `lossparity.load` reads the record of a run.
 """
 
 from __future__ import annotations
