@@ -439,12 +439,18 @@ _MARGIN = (
         else ()
     ),
 )
+
+
+def _is_of_one_rank(input1: Any, input2: Any, target: Any, **_: Any) -> bool:
+    return bool(np.ndim(input1) == np.ndim(input2) == np.ndim(target))
+
+
 _SAME_RANK = Dialect(
     "same-rank",
     "Arrays with different numbers of axes are refused; those of one number of axes broadcast.",
     SOURCE + "torch/nn/functional.py",
     raises="RuntimeError",
-    when=lambda call: len({np.ndim(call.arguments[name]) for name in ("input1", "input2", "target")}) > 1,
+    when=lambda call: not _is_of_one_rank(**call.arguments),
 )
 _CLAMP_NAN = KnownIssue(
     "nan-gradient-0",
