@@ -169,20 +169,22 @@ def mse_loss_module(input, target, reduction):  # type: ignore[no-untyped-def]
     return nn.MSELoss(reduction=reduction)(input, target)
 
 
-_BETA_0 = KnownIssue(
-    "kink-at-beta-0",
-    "With beta = 0 the gradient at input = target is -1, where that of l1_loss is 0.",
-    ISSUES + "96813",
-    versions=">=2.0,<2.1",
-    symptom="number",
-    aspects=("gradient",),
-    when=lambda call: (
-        call.arguments["beta"] == 0.0 and bool(np.any(call.arguments["input"] == call.arguments["target"]))
-    ),
+_BETA_0 = (
+    ()
+    if VERSION >= (2, 1)
+    else (
+        Dialect(
+            "kink-at-beta-0",
+            "Before torch 2.1, with beta = 0 the gradient at input = target is -1, where that of l1_loss is 0.",
+            ISSUES + "96813",
+            {"subgradient": -1.0},
+            when=lambda call: call.arguments["beta"] == 0.0,
+        ),
+    )
 )
 
 
-@implements("smooth_l1_loss", "torch.nn.functional.smooth_l1_loss", ALL, known_issues=(_BETA_0,))
+@implements("smooth_l1_loss", "torch.nn.functional.smooth_l1_loss", ALL, dialects=_BETA_0)
 def smooth_l1_loss(input, target, reduction, beta):  # type: ignore[no-untyped-def]
     return F.smooth_l1_loss(input, target, reduction=reduction, beta=beta)
 
@@ -192,7 +194,7 @@ def smooth_l1_loss(input, target, reduction, beta):  # type: ignore[no-untyped-d
     "torch.nn.SmoothL1Loss",
     ALL,
     twin="torch.nn.functional.smooth_l1_loss",
-    known_issues=(_BETA_0,),
+    dialects=_BETA_0,
 )
 def smooth_l1_loss_module(input, target, reduction, beta):  # type: ignore[no-untyped-def]
     return nn.SmoothL1Loss(reduction=reduction, beta=beta)(input, target)

@@ -70,7 +70,8 @@ def run(
         _Worker(name, bool(backends), selection, seed, (pythons or {}).get(name), library)
         for name in backends or adapters.BACKENDS
     ]
-    _supervise(workers, timeout, jobs, progress)
+    with tempfile.TemporaryDirectory() as nowhere:
+        _supervise(workers, timeout, jobs, progress, nowhere)
     checks = [check for worker in workers for check in worker.checks()]
     if selection.quick:  # its record is kept in repositories, and the inputs of what matches are a third of it
         checks = [dataclasses.replace(each, worst=None) if each.verdict == "match" else each for each in checks]
@@ -198,15 +199,19 @@ class _Worker:
     heard: float = 0.0
     started: float = 0.0
 
-    def start(self, messages: queue.Queue[tuple[_Worker, str | None]]) -> bool:
-        """Start the process; False, with the reason kept, where the backend is not installed."""
+    def start(self, messages: queue.Queue[tuple[_Worker, str | None]], nowhere: str) -> bool:
+        """Start the process; False, with the reason kept, where the backend is not installed.
+
+        nowhere: an empty folder to start in. `-m` puts the current one on the path, and that may be a framework's
+        checkout, whose sources must not be taken for what is installed.
+        """
         missing = None if self.python else adapters.BACKENDS[self.backend].missing()
         if missing:
             self.status, self.reason = "not-run", missing
             return False
         self.log = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115  closed in finish
         self.process = subprocess.Popen(
-            [self.python or sys.executable, "-m", "lossparity.conformance.worker"],
+            [os.path.abspath(self.python or sys.executable), "-m", "lossparity.conformance.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.log,
@@ -214,7 +219,7 @@ class _Worker:
             encoding="utf-8",
             errors="replace",
             env=self._surroundings(),
-            cwd=self.library if self.python else None,  # -m puts it on the path, and it may be a framework's checkout
+            cwd=self.library if self.python and self.library else nowhere,
             start_new_session=True,  # so that it can be ended with whatever it started
         )
         configuration = {"backend": self.backend, "seed": self.seed, "selection": dataclasses.asdict(self.selection)}
@@ -239,7 +244,10 @@ class _Worker:
 
     def _surroundings(self) -> dict[str, str]:
         if not self.library or not self.python:
-            return {**ONE_THREAD, **os.environ}
+            path = os.pathsep.join(
+                os.path.abspath(each) for each in os.environ.get("PYTHONPATH", "").split(os.pathsep) if each
+            )
+            return {**ONE_THREAD, **os.environ, **({"PYTHONPATH": path} if path else {})}
         ours = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
         return {**ONE_THREAD, **ours, "PYTHONPATH": self.library}
 
@@ -315,7 +323,7 @@ class _Worker:
         }
 
 
-def _supervise(workers: Sequence[_Worker], timeout: float, jobs: int, progress: Progress) -> None:
+def _supervise(workers: Sequence[_Worker], timeout: float, jobs: int, progress: Progress, nowhere: str) -> None:
     """Keep `jobs` processes going until every worker has ended."""
     messages: queue.Queue[tuple[_Worker, str | None]] = queue.Queue()
     waiting = list(workers)
@@ -330,7 +338,7 @@ def _supervise(workers: Sequence[_Worker], timeout: float, jobs: int, progress: 
         while waiting or running:
             while waiting and len(running) < jobs:
                 worker = waiting.pop(0)
-                if worker.start(messages):
+                if worker.start(messages, nowhere):
                     running.append(worker)
                     progress(worker.backend, 0, 0, "running")
                 else:

@@ -54,12 +54,15 @@ def mse_loss(input: Any, target: Any, reduction: str = "mean", weight: Any = Non
     return _of_difference(d * d, 2.0 * d, weight)
 
 
-@loss({**_PAIR, "beta": Number(minimum=0.0)}, broadcast=_PAIR)
-def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float = 1.0) -> Terms:
+@loss({**_PAIR, "beta": Number(minimum=0.0), "subgradient": Number(minimum=-1.0, maximum=1.0)}, broadcast=_PAIR)
+def smooth_l1_loss(
+    input: Any, target: Any, reduction: str = "mean", beta: float = 1.0, *, subgradient: float = 0.0
+) -> Terms:
     """Squared below `beta`, absolute above; beta = 0 is l1_loss.
 
     Shapes: input, target broadcast; the terms have the common shape. Domain: all reals; beta >= 0.
     Kink: none for beta > 0 (the second derivative jumps at |d| = beta); for beta = 0 the derivative at 0 is 0.
+    Dialect: `subgradient` is that derivative (torch before 2.1: -1).
     Source: Girshick, Fast R-CNN, https://arxiv.org/abs/1504.08083, equation 3, with torch's beta.
     """
     # d = x - y;  l = d^2 / (2 beta) if |d| < beta else |d| - beta / 2
@@ -67,7 +70,7 @@ def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float
     # With c = clip(d, -beta, beta) both branches are one: l = (c / beta) (d - c / 2), dl/dx = c / beta.
     d = input - target
     if beta == 0.0:
-        return _of_difference(np.abs(d), np.sign(d), None)
+        return _of_difference(np.abs(d), np.where(d == 0.0, subgradient, np.sign(d)), None)
     value = np.clip(d, -beta, beta)
     slope = value / beta
     value *= -0.5

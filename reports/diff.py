@@ -497,11 +497,12 @@ def _place(change: Change) -> _Place | None:
 
 
 def _telling(change: Change, place: _Place | None) -> tuple[Any, ...]:
-    """How well a change stands for its finding: failing, with its inputs known, large, in float64."""
+    """How well a change stands for its finding: failing, with its inputs known, between numbers, in float64, large."""
     failing = change.after is not None and change.after.verdict in FAILING
     results = [each.result for each in (change.before, change.after) if each]
     numeric = any(numbers(result) for result in results)
-    return failing, place.plain if place else 0, numeric, change.size, change.check.dtype == "float64"
+    finite = place is not None and math.isfinite(place.before) and math.isfinite(place.after)
+    return failing, place.plain if place else 0, numeric, finite, change.check.dtype == "float64", change.size
 
 
 def _event(a: Check, b: Check, place: _Place | None) -> str:

@@ -126,3 +126,13 @@ def test_overflow_is_infinite() -> None:
 def test_refusal(name: str, options: Any, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         reference.LOSSES[name]([1.0, 2.0, 3.0], [1.0, 1.0, 1.0], **options)
+
+
+@pytest.mark.parametrize("subgradient", [-1.0, 0.0, 0.5])
+def test_smooth_l1_of_width_0_takes_the_subgradient_asked_for(subgradient: float) -> None:
+    """At the kink of |d| any slope from -1 to 1 is one; elsewhere nothing changes."""
+    _, pullback = reference.smooth_l1_loss.vjp(
+        [1.0, 3.0, -2.0], [1.0, 1.0, 1.0], reduction="sum", beta=0.0, subgradient=subgradient
+    )
+    assert pullback()["input"].tolist() == [subgradient, 1.0, -1.0]
+    assert pullback()["target"].tolist() == [-subgradient, -1.0, 1.0]
