@@ -222,15 +222,20 @@ def _registers(decorator: ast.expr) -> bool:
 
 
 def _bound(statement: ast.stmt) -> Iterator[str]:
-    """The names that a statement at the top of a module binds."""
+    """The names that a statement at the top of a module binds, those of its branches included."""
     if isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
         yield statement.name
     elif isinstance(statement, (ast.Import, ast.ImportFrom)):
         yield from (alias.asname or alias.name.partition(".")[0] for alias in statement.names)
+    elif isinstance(statement, (ast.Assign, ast.AnnAssign)):  # not what a comprehension in the value binds
+        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+        yield from (node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name))
     else:
-        for node in ast.walk(statement):
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                yield node.id
+        for part in ast.iter_child_nodes(statement):
+            branches = part.body if isinstance(part, ast.ExceptHandler) else [part]
+            for branch in branches:
+                if isinstance(branch, ast.stmt):
+                    yield from _bound(branch)
 
 
 def _array(array: Array) -> str:
