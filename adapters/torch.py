@@ -184,7 +184,24 @@ _BETA_0 = (
 )
 
 
-@implements("smooth_l1_loss", "torch.nn.functional.smooth_l1_loss", ALL, dialects=_BETA_0)
+_BETA_0_TARGET = KnownIssue(
+    "kink-at-beta-0-target",
+    "With beta = 0 the gradient of the target at input = target is -1 too: that of the input, the two exchanged.",
+    ISSUES + "96813",
+    versions=">=2.0,<2.1",
+    symptom="number",
+    aspects=("gradient:target",),
+    when=lambda call: call.arguments["beta"] == 0.0,
+)
+
+
+@implements(
+    "smooth_l1_loss",
+    "torch.nn.functional.smooth_l1_loss",
+    ALL,
+    dialects=_BETA_0,
+    known_issues=(_BETA_0_TARGET,),
+)
 def smooth_l1_loss(input, target, reduction, beta):  # type: ignore[no-untyped-def]
     return F.smooth_l1_loss(input, target, reduction=reduction, beta=beta)
 
@@ -195,6 +212,7 @@ def smooth_l1_loss(input, target, reduction, beta):  # type: ignore[no-untyped-d
     ALL,
     twin="torch.nn.functional.smooth_l1_loss",
     dialects=_BETA_0,
+    known_issues=(_BETA_0_TARGET,),
 )
 def smooth_l1_loss_module(input, target, reduction, beta):  # type: ignore[no-untyped-def]
     return nn.SmoothL1Loss(reduction=reduction, beta=beta)(input, target)
