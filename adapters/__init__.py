@@ -45,6 +45,10 @@ class Backend:
                 continue
         return found
 
+    def version(self) -> str:
+        """The version of its first distribution that is installed: what known issues are declared for."""
+        return next(iter(self.versions().values()), "0")
+
 
 # In this order when several are imported into one process: torchvision must come before tensorflow.
 BACKENDS: dict[str, Backend] = {

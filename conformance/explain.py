@@ -26,7 +26,7 @@ def explain(identifier: str, seed: int) -> str:
     """The check's inputs, reference, framework, error and reproducer. ValueError for an ID that is none."""
     backend, module, check = _find(identifier)
     versions = adapters.BACKENDS[backend].versions()
-    judge = Judge(module, seed, next(iter(versions.values()), "0"))
+    judge = Judge(module, seed, adapters.BACKENDS[backend].version())
     decided = judge(check)
     lines = [
         check.id,
@@ -116,10 +116,7 @@ def _reproducer(
     """The very call that was checked, as a program: the adapter's own code, the numbers, the expected result."""
     evaluate = judge.module.MODES[check.mode]
     function = implementation.function
-    arguments = {**DEFINITIONS[case.loss].defaults, **case.build(judge.seed, check.dtype)}
-    arguments = {name: arguments[name] for name in implementation.parameters if name in arguments}
-    arrays = {name: value for name, value in arguments.items() if isinstance(value, np.ndarray)}
-    options = {name: value for name, value in arguments.items() if name not in arrays}
+    arrays, options = judge.handed_over(implementation, case, check.dtype)
     differentiable = judge.differentiable(implementation, case)
     yield "reproducer (save it as a file, run it with the same environment's Python)"
     yield ""

@@ -32,7 +32,7 @@ from lossparity.conformance.compare import (
 from lossparity.conformance.describe import DEFINITIONS
 from lossparity.conformance.matrix import applies, aspects, gradients_of, unsupported
 from lossparity.conformance.record import Check
-from lossparity.reference.core import Gradients
+from lossparity.reference.core import Array, Gradients
 
 
 class Judge:
@@ -111,10 +111,7 @@ class Judge:
 
     def _outcome(self, implementation: Implementation, case: Case, dtype: str, device: str, mode: str) -> Outcome:
         """Run the framework."""
-        arguments = {**DEFINITIONS[case.loss].defaults, **case.build(self.seed, dtype)}
-        arguments = {name: arguments[name] for name in implementation.parameters if name in arguments}
-        arrays = {name: value for name, value in arguments.items() if isinstance(value, np.ndarray)}
-        options = {name: value for name, value in arguments.items() if name not in arrays}
+        arrays, options = self.handed_over(implementation, case, dtype)
         differentiable = self.differentiable(implementation, case)
         cotangent = functools.partial(case.cotangent, self.seed, dtype)
         evaluate = self.module.MODES[mode]
@@ -130,6 +127,15 @@ class Judge:
                 self._heard.add((key, text))
                 self._news.setdefault(key, []).append(text)
         return outcome
+
+    def handed_over(
+        self, implementation: Implementation, case: Case, dtype: str
+    ) -> tuple[dict[str, Array], dict[str, Any]]:
+        """What the implementation is called with: the arrays and the options that it takes, defaults filled in."""
+        given = self._call(case, dtype).arguments  # made anew: a framework may write into what it is given
+        taken = {name: given[name] for name in implementation.parameters if name in given}
+        arrays = {name: value for name, value in taken.items() if isinstance(value, np.ndarray)}
+        return arrays, {name: value for name, value in taken.items() if name not in arrays}
 
     def news(self) -> dict[str, list[str]]:
         """The warnings of each implementation ("loss/name") that were first heard since this was last asked."""

@@ -36,14 +36,13 @@ def main() -> int:
 
     backend = adapters.BACKENDS[configuration["backend"]]
     module = adapters.load(backend.name)
-    versions = backend.versions()
     selection = Selection.of(configuration["selection"])
     _say(answers, environment=environment(backend.name))
     _say(answers, implementations=describe_implementations(backend.name, module))
     _say(answers, census=census(module))
     planned = list(checks(backend.name, module, selection))
     _say(answers, plan=[dataclasses.astuple(check) for check in planned])
-    judge = Judge(module, configuration["seed"], next(iter(versions.values()), "0"))
+    judge = Judge(module, configuration["seed"], backend.version())
     for check in planned:
         _say(answers, result=dataclasses.astuple(judge(check)), warnings=judge.news())
     _say(answers, done=True)
