@@ -13,7 +13,7 @@ from lossparity.reports.formats import clean, escaped
 from lossparity.reports.gate import tally
 
 if TYPE_CHECKING:  # it runs frameworks; here only its findings are put into words
-    from lossparity.conformance.upgrade import Bisection
+    from lossparity.conformance.execution.upgrade import Bisection
 
 SHOWN = 3  # findings of each release; -o keeps the records, and `diff` shows all
 

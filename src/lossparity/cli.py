@@ -242,8 +242,8 @@ def _count(text: str) -> int:
 def _run(options: argparse.Namespace) -> int:
     from lossparity import adapters
     from lossparity.conformance import record
+    from lossparity.conformance.execution.run import DEFAULT_JOBS, DEFAULT_TIMEOUT, exit_code, run
     from lossparity.conformance.matrix import DEFAULT_SEED, Selection
-    from lossparity.conformance.run import DEFAULT_JOBS, DEFAULT_TIMEOUT, exit_code, run
     from lossparity.reports import html
     from lossparity.reports.summary import summary
 
@@ -312,8 +312,8 @@ def _gate(options: argparse.Namespace) -> int:
 def _gate_releases(options: argparse.Namespace, targets: list[tuple[str, Path | None]], policy: Any) -> int:
     """The gate over two releases that are built, run and compared here."""
     from lossparity.conformance import record
-    from lossparity.conformance.environments import label
-    from lossparity.conformance.upgrade import both, sides
+    from lossparity.conformance.execution.environments import label
+    from lossparity.conformance.execution.upgrade import both, sides
     from lossparity.reports.formats import FORMATS
 
     if options.baseline or not (options.before and options.after):
@@ -340,7 +340,7 @@ def _gate_releases(options: argparse.Namespace, targets: list[tuple[str, Path | 
 
 def _sweep(options: argparse.Namespace) -> int:
     from lossparity.conformance import record
-    from lossparity.conformance.upgrade import sweep
+    from lossparity.conformance.execution.upgrade import sweep
     from lossparity.reports import ladder
 
     if options.output:
@@ -359,7 +359,7 @@ def _sweep(options: argparse.Namespace) -> int:
 
 
 def _bisect(options: argparse.Namespace) -> int:
-    from lossparity.conformance.upgrade import bisect
+    from lossparity.conformance.execution.upgrade import bisect
     from lossparity.reports import ladder
 
     with _plan(options) as plan:
@@ -383,10 +383,10 @@ def _bisect(options: argparse.Namespace) -> int:
 def _plan(options: argparse.Namespace) -> Any:
     """What to run on each release, from the options; where no environment can be made, the command is incomplete."""
     from lossparity import adapters
-    from lossparity.conformance.environments import BuildError, library
+    from lossparity.conformance.execution.environments import BuildError, library
+    from lossparity.conformance.execution.run import DEFAULT_JOBS, DEFAULT_TIMEOUT
+    from lossparity.conformance.execution.upgrade import Plan, interruptible
     from lossparity.conformance.matrix import Selection
-    from lossparity.conformance.run import DEFAULT_JOBS, DEFAULT_TIMEOUT
-    from lossparity.conformance.upgrade import Plan, interruptible
 
     backends = getattr(options, "backend", [])
     _known("backend", backends, adapters.BACKENDS)
@@ -432,7 +432,7 @@ def _diff(options: argparse.Namespace) -> int:
 
 def _accept(options: argparse.Namespace) -> int:
     from lossparity.conformance import record
-    from lossparity.conformance.run import exit_code
+    from lossparity.conformance.execution.run import exit_code
     from lossparity.reports import formats, gate
     from lossparity.reports.diff import IncomparableError
 
@@ -512,8 +512,8 @@ def _policy(options: argparse.Namespace) -> Any:
 def _comparable_now(baseline: Any, options: argparse.Namespace) -> None:
     """Refuse a baseline that does not compare before anything is run, rather than after."""
     from lossparity.conformance.cases import digest
+    from lossparity.conformance.execution.run import host
     from lossparity.conformance.record import Run
-    from lossparity.conformance.run import host
     from lossparity.reports.diff import comparable
 
     here = Run(host(), baseline.seed, [], [], data=digest(baseline.seed))
@@ -525,8 +525,8 @@ def _run_again(baseline: Any, options: argparse.Namespace) -> Any:
     import dataclasses
 
     from lossparity import adapters
+    from lossparity.conformance.execution.run import DEFAULT_JOBS, DEFAULT_TIMEOUT, run
     from lossparity.conformance.matrix import Selection
-    from lossparity.conformance.run import DEFAULT_JOBS, DEFAULT_TIMEOUT, run
 
     if not baseline.selection:
         raise UsageError(
@@ -607,7 +607,7 @@ def _report(options: argparse.Namespace) -> int:
 
 def _merge(options: argparse.Namespace) -> int:
     from lossparity.conformance import record
-    from lossparity.conformance.run import exit_code
+    from lossparity.conformance.execution.run import exit_code
     from lossparity.reports import html
     from lossparity.reports.merge import merge
     from lossparity.reports.summary import summary

@@ -18,10 +18,10 @@ import pytest
 from lossparity import adapters, reference
 from lossparity.adapters.base import Implementation
 from lossparity.conformance import census, warned
+from lossparity.conformance.execution.run import run
 from lossparity.conformance.judge import Judge
 from lossparity.conformance.matrix import Selection, checks
 from lossparity.conformance.record import Run, load, save
-from lossparity.conformance.run import run
 from lossparity.reports import html
 from lossparity.reports.merge import merge
 

@@ -1,6 +1,6 @@
 """One backend in a process of its own: imports the framework, decides its checks, writes each result as it comes.
 
-    python -m lossparity.conformance.worker < configuration
+    python -m lossparity.conformance.execution.worker < configuration
 
 The configuration is JSON: {"backend", "seed", "selection"}. The answer is JSON lines on what was standard output:
 {"environment"}, {"implementations"}, {"census"}, {"plan": every check}, then {"result": check, "warnings": those not

@@ -18,10 +18,10 @@ import pytest
 import records
 
 from lossparity import cli
-from lossparity.conformance import environments, upgrade
-from lossparity.conformance.environments import BuildError, Installer, UnavailableError
+from lossparity.conformance.execution import environments, upgrade
+from lossparity.conformance.execution.environments import BuildError, Installer, UnavailableError
+from lossparity.conformance.execution.upgrade import Plan
 from lossparity.conformance.record import Run
-from lossparity.conformance.upgrade import Plan
 from lossparity.reports import ladder
 
 METRIC = "sklearn.metrics.mean_squared_error"

@@ -18,9 +18,9 @@ import pytest
 
 from lossparity import adapters
 from lossparity.adapters import Backend
+from lossparity.conformance.execution.run import exit_code, run
 from lossparity.conformance.matrix import Selection
 from lossparity.conformance.record import FAILING, Check, Run, load, save
-from lossparity.conformance.run import exit_code, run
 
 pytestmark = [
     pytest.mark.skipif(os.name != "posix", reason="the broken interpreters are shell scripts"),
@@ -28,7 +28,7 @@ pytestmark = [
 ]
 
 MSE = Selection(losses=("mse_loss",))
-WORKER = "import runpy; runpy.run_module('lossparity.conformance.worker', run_name='__main__')"
+WORKER = "import runpy; runpy.run_module('lossparity.conformance.execution.worker', run_name='__main__')"
 # Runs the real worker, and at the third check what follows.
 AT_THE_THIRD_CHECK = """
 import os, signal, sys

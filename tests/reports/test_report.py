@@ -17,8 +17,8 @@ import pytest
 from records import check, run
 from test_run import EXITS
 
+from lossparity.conformance.execution.run import exit_code
 from lossparity.conformance.record import VERDICTS, Check, Run, load, save
-from lossparity.conformance.run import exit_code
 from lossparity.reports import findings
 from lossparity.reports import html as report
 from lossparity.reports.summary import summary

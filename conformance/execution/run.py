@@ -25,10 +25,10 @@ from lossparity import adapters
 from lossparity.conformance.cases import digest
 from lossparity.conformance.census import census
 from lossparity.conformance.describe import describe_implementations, describe_losses
+from lossparity.conformance.execution.worker import environment
 from lossparity.conformance.matrix import DEFAULT_SEED, Selection, not_installed
 from lossparity.conformance.record import FAILING, INCOMPLETE, Check, Run
 from lossparity.conformance.warned import with_warnings
-from lossparity.conformance.worker import environment
 
 # A backend that says nothing for so long (its import, or one check) is taken to hang.
 DEFAULT_TIMEOUT = 120.0
@@ -211,7 +211,7 @@ class _Worker:
             return False
         self.log = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115  closed in finish
         self.process = subprocess.Popen(
-            [os.path.abspath(self.python or sys.executable), "-m", "lossparity.conformance.worker"],
+            [os.path.abspath(self.python or sys.executable), "-m", "lossparity.conformance.execution.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.log,

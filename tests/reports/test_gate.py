@@ -18,8 +18,8 @@ import lossparity
 from lossparity import cli
 from lossparity.conformance import record
 from lossparity.conformance.cases import digest
+from lossparity.conformance.execution.run import host
 from lossparity.conformance.record import Run
-from lossparity.conformance.run import host
 from lossparity.reports.diff import compare
 from lossparity.reports.gate import FAILED, INCOMPLETE, PASSED, Decision, decide
 from lossparity.reports.policy import Policy
@@ -384,7 +384,7 @@ def test_now_needs_to_know_what_was_asked_for(files: Path, capsys: Any) -> None:
 
 @pytest.mark.parametrize("name", ["github.yml", "gitlab.yml"])
 def test_the_commands_of_the_workflows_exist(name: str) -> None:
-    path = Path(__file__).parent.parent / "examples" / "ci" / name
+    path = Path(__file__).parents[2] / "examples" / "ci" / name
     if not path.exists():
         pytest.skip("not in a checkout")
     folded = re.sub(r"\n +(?=--format|lossparity gate)", " ", path.read_text())

@@ -18,7 +18,7 @@ from packaging.version import InvalidVersion, Version
 
 from lossparity.adapters import BACKENDS
 from lossparity.conformance.describe import DEFINITIONS
-from lossparity.conformance.environments import (
+from lossparity.conformance.execution.environments import (
     BuildError,
     Environment,
     Installer,
@@ -29,9 +29,9 @@ from lossparity.conformance.environments import (
     label,
     parse,
 )
+from lossparity.conformance.execution.run import DEFAULT_JOBS, DEFAULT_TIMEOUT, Progress, run
 from lossparity.conformance.matrix import DEFAULT_SEED, Selection
 from lossparity.conformance.record import Check, Run
-from lossparity.conformance.run import DEFAULT_JOBS, DEFAULT_TIMEOUT, Progress, run
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from records import check, run
 
+from lossparity.conformance.execution.run import exit_code
 from lossparity.conformance.record import Check, Run, load, save
-from lossparity.conformance.run import exit_code
 from lossparity.reports.findings import command_lines, outcome
 from lossparity.reports.html import render
 from lossparity.reports.merge import merge

@@ -19,9 +19,9 @@ import lossparity
 from lossparity import adapters, cli
 from lossparity.adapters import Backend
 from lossparity.conformance import record
-from lossparity.conformance import run as running
 from lossparity.conformance.cases import CASES, digest
 from lossparity.conformance.describe import DEFINITIONS
+from lossparity.conformance.execution import run as running
 from lossparity.conformance.record import Check, Run
 
 sklearn = pytest.mark.skipif(adapters.BACKENDS["sklearn"].missing() is not None, reason="scikit-learn is not installed")

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from lossparity.conformance import environments
-from lossparity.conformance.environments import BuildError, Installer, UnavailableError, environment, parse
+from lossparity.conformance.execution import environments
+from lossparity.conformance.execution.environments import BuildError, Installer, UnavailableError, environment, parse
 
 PINS = {"scikit-learn": "1.4.2"}
 

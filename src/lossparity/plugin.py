@@ -47,7 +47,7 @@ def _names_the_suite(word: str) -> bool:
     place = word.partition("::")[0]
     if place in ("lossparity", "lossparity.conformance", "lossparity.conformance.test_matrix"):
         return not Path(place).exists()
-    here, there = Path(__file__).resolve().parent, Path(place).resolve()
+    here, there = (Path(__file__).parent / "conformance").resolve(), Path(place).resolve()
     return here == there or here in there.parents
 
 
@@ -151,7 +151,7 @@ class Matrix:
         """Write the record, and say by the exit code that something that was asked for did not run."""
         if hasattr(self.config, "workerinput") or self.config.option.collectonly or not self.results:
             return
-        from lossparity.conformance.run import exit_code, run_of
+        from lossparity.conformance.execution.run import exit_code, run_of
 
         run = run_of(
             self.results,

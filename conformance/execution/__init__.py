@@ -1,0 +1,1 @@
+"""How the matrix is run: processes, environments, upgrades. It knows no loss."""
