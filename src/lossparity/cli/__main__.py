@@ -1,0 +1,5 @@
+"""python -m lossparity.cli."""
+
+from lossparity.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,93 @@
+"""What gate, diff and accept share: the policy, the comparison, and where it is written."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lossparity.cli.exits import UsageError
+from lossparity.cli.options import known
+
+
+def judged(baseline: Any, candidate: Any, options: argparse.Namespace, policy: Any) -> Any:
+    """What changed, judged by the policy, of the part that the options ask for."""
+    from lossparity.conformance.cases import CASES
+    from lossparity.reports.diff import compare, narrow
+    from lossparity.reports.findings import backend_names
+    from lossparity.reports.formats import Comparison
+    from lossparity.reports.gate import decide
+
+    known("backend", options.backend, backend_names(baseline))
+
+    def part(run: Any) -> Any:
+        run = narrow(run, options.backend)
+        if options.quick:
+            slow = {(loss, name) for loss, cases in CASES.items() for name, case in cases.items() if not case.quick}
+            run.checks = [check for check in run.checks if (check.loss, check.case) not in slow]
+        return run
+
+    after = part(candidate)
+    diff = compare(
+        part(baseline),
+        after,
+        names=(options.baseline, options.candidate),
+        drift_factor=policy.drift_factor,
+        other_machine=options.other_machine,
+    )
+    decision = decide(
+        diff, after, policy, require_backends=options.require_backend, require_devices=options.require_device
+    )
+    return Comparison(diff, decision)
+
+
+def policy_of(options: argparse.Namespace) -> Any:
+    """The policy that --policy names, or the nearest."""
+    from lossparity.reports import policy
+
+    return policy.load(options.policy)
+
+
+def targets_of(given: Sequence[str]) -> list[tuple[str, Path | None]]:
+    """(format, file) of each --format; no file: printed."""
+    from lossparity.reports.formats import FORMATS
+
+    targets: list[tuple[str, Path | None]] = []
+    for each in given or ["text"]:
+        name, separator, file = each.partition("=")
+        if name not in FORMATS:
+            raise UsageError(f"unknown format {name!r}; there are {', '.join(FORMATS)}")
+        if (separator and not file) or (name == "html" and not file):
+            raise UsageError(f"--format {each}: give a file: --format {name}=FILE")
+        targets.append((name, Path(file) if file else None))
+    return targets
+
+
+def emit(comparison: Any, targets: Sequence[tuple[str, Path | None]], formats: Any) -> None:
+    """Print or write a comparison in each of the formats."""
+    from lossparity.conformance.record import write_whole
+
+    for name, file in targets:
+        page = formats[name](comparison)
+        if file is None:
+            print(page, end="")
+        else:
+            write_whole(file, page.encode("utf-8", "replace"))
+
+
+def summarize(comparison: Any) -> None:
+    """Add the Markdown to GitHub's step summary, where there is one. A summary that fails is no verdict."""
+    from lossparity.reports.formats import within
+
+    path = os.environ.get("GITHUB_STEP_SUMMARY")
+    if not path:
+        return
+    try:
+        taken = Path(path).stat().st_size if Path(path).exists() else 0
+        with open(path, "a", encoding="utf-8", errors="replace") as stream:
+            stream.write(within(comparison, taken))
+    except OSError as error:
+        print(f"lossparity: no step summary: {path}: {error.strerror or error}", file=sys.stderr)
