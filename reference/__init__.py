@@ -5,10 +5,12 @@
     >>> pullback()["input"]
 
 Computation is float64. `LOSSES` maps every loss's name to it, `ACTIVATIONS` those of the functions that
-losses are built on.
+losses are built on, `OPTIMIZERS` the rules by which gradients move parameters.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from lossparity.reference.activations import log_softmax, sigmoid, softmax
 from lossparity.reference.boxes import (
@@ -28,10 +30,11 @@ from lossparity.reference.classification import (
     nll_loss,
     squared_hinge_loss,
 )
-from lossparity.reference.core import REDUCTIONS, Loss
+from lossparity.reference.core import REDUCTIONS, Array, Loss
 from lossparity.reference.detection import distribution_focal_loss
 from lossparity.reference.focal import quality_focal_loss, sigmoid_focal_loss, softmax_focal_loss, varifocal_loss
 from lossparity.reference.margin import hinge_embedding_loss, margin_ranking_loss
+from lossparity.reference.optimizers import adam, adamw, sgd
 from lossparity.reference.regression import huber_loss, l1_loss, mse_loss, smooth_l1_loss
 from lossparity.reference.segmentation import dice_loss
 
@@ -68,4 +71,6 @@ LOSSES: dict[str, Loss] = {
 
 ACTIVATIONS: dict[str, Loss] = {each.name: each for each in (sigmoid, softmax, log_softmax)}
 
-__all__ = ["ACTIVATIONS", "LOSSES", "REDUCTIONS", "Loss", *ACTIVATIONS, *LOSSES]
+OPTIMIZERS: dict[str, Callable[..., Array]] = {"sgd": sgd, "adam": adam, "adamw": adamw}
+
+__all__ = ["ACTIVATIONS", "LOSSES", "OPTIMIZERS", "REDUCTIONS", "Loss", *ACTIVATIONS, *LOSSES, *OPTIMIZERS]
