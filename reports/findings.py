@@ -26,6 +26,7 @@ SEVERITY = (
     "unsupported",
 )
 WHOLE = "*"  # in place of a loss and an implementation: the check stands for its whole backend
+CLIP = 240  # characters of what comes from a record, in a sentence
 HOLDING = frozenset({"match", "dialect", "known"})
 _RANK = {verdict: rank for rank, verdict in enumerate(SEVERITY)}
 _PLURALS = {"mismatch": "mismatches", "error": "errors"}
@@ -34,7 +35,7 @@ _NUMBER = re.compile(r"(?<![A-Za-z_])[-+]?(?:\d[\d_,]*\.?\d*(?:[eE][-+]?\d+)?|in
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Conclusion:
     """What the record says as a whole: `word` for programs, `sentence` for people."""
 
     word: Literal["holds", "broken", "incomplete"]
@@ -42,7 +43,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Concern:
     """Checks that need attention for the same reason; `worst` stands for all of them."""
 
     verdict: str
@@ -63,7 +64,7 @@ class Finding:
         return tuple(dict.fromkeys(check.dtype for check in self.checks))
 
 
-def outcome(run: Run, asked: Collection[str] | None = None) -> Outcome:
+def outcome(run: Run, asked: Collection[str] | None = None) -> Conclusion:
     """Whether parity holds, is broken, or cannot be told because something did not run.
 
     asked: the backends that had to run. Without it, those that the record marks as asked for; a backend that
@@ -78,14 +79,14 @@ def outcome(run: Run, asked: Collection[str] | None = None) -> Outcome:
     if in_words or not ran:  # before what is broken, as the exit code has it: a run with gaps decides nothing
         did = f"{plural(ran, 'check')} ran, {listed(failing or ['0 mismatches'])}" if ran else "no check ran"
         sentence = f"Incomplete: {'; '.join([*in_words, did])}"
-        return Outcome("incomplete", _tail(sentence, absent))
+        return Conclusion("incomplete", _tail(sentence, absent))
     if failing:
         sentence = f"Parity is broken: {listed(failing)} in {plural(ran, 'check')}"
-        return Outcome("broken", _tail(sentence, absent))
-    return Outcome("holds", _tail(f"Parity holds: {plural(ran, 'check')}, 0 mismatches", absent))
+        return Conclusion("broken", _tail(sentence, absent))
+    return Conclusion("holds", _tail(f"Parity holds: {plural(ran, 'check')}, 0 mismatches", absent))
 
 
-def attention(run: Run, asked: Collection[str] | None = None) -> list[Finding]:
+def attention(run: Run, asked: Collection[str] | None = None) -> list[Concern]:
     """Every check that needs attention, grouped by implementation, aspect and reason, the worst first.
 
     Numbers in a reason do not tell groups apart: the same difference at another input is the same finding.
@@ -98,7 +99,7 @@ def attention(run: Run, asked: Collection[str] | None = None) -> list[Finding]:
             key = (check.verdict, check.loss, check.implementation, check.aspect, _NUMBER.sub("#", check.reason))
             groups.setdefault(key, []).append(check)
     findings = [
-        Finding(verdict, loss, implementation, aspect, tuple(checks), max(checks, key=_size))
+        Concern(verdict, loss, implementation, aspect, tuple(checks), max(checks, key=_size))
         for (verdict, loss, implementation, aspect, _), checks in groups.items()
     ]
     return sorted(findings, key=lambda f: (_RANK[f.verdict], [-x for x in _size(f.worst)], -len(f.checks)))
@@ -189,9 +190,20 @@ def short_number(x: float | None) -> str:
     return f"{x:.3g}"
 
 
+def clipped(text: str, size: int = CLIP) -> str:
+    """A text on one line, of at most so many characters."""
+    flat = " ".join(text.split())
+    return flat if len(flat) <= size else f"{flat[: size - 3]}..."
+
+
 def mapping(value: Any) -> Mapping[str, Any]:
     """`value` if it is a mapping, else an empty one: the inside of a record may come from any hand."""
     return value if isinstance(value, Mapping) else {}
+
+
+def rows(value: Any) -> list[Mapping[str, Any]]:
+    """The mappings in `value` if it is a list, else none."""
+    return [each for each in value if isinstance(each, Mapping)] if isinstance(value, (list, tuple)) else []
 
 
 def _asked(run: Run, asked: Collection[str] | None) -> set[str]:

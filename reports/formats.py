@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from lossparity.reports.diff import KINDS, Diff, Finding, Side, packages_changed
+from lossparity.reports.changes import KINDS, Finding
+from lossparity.reports.diff import Diff, Side, packages_changed
 from lossparity.reports.findings import explain_line, plural
 from lossparity.reports.gate import Decision, Judged, tally, unchanged
 from lossparity.reports.policy import Rule

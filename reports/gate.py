@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lossparity.conformance.record import FAILING, Run
-from lossparity.reports.diff import KINDS, Diff, Finding
+from lossparity.reports.changes import KINDS, Finding
+from lossparity.reports.diff import Diff
 from lossparity.reports.findings import HOLDING, listed, mapping, plural
 from lossparity.reports.policy import Action, Policy, Rule
 

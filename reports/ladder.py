@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lossparity.conformance.record import Run
-from lossparity.reports.diff import KINDS, Diff, Finding, compare
+from lossparity.reports.changes import KINDS, Finding
+from lossparity.reports.diff import Diff, compare
 from lossparity.reports.findings import explain_line, plural
 from lossparity.reports.formats import clean, escaped
 from lossparity.reports.gate import tally

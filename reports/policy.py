@@ -24,7 +24,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from lossparity.reports.diff import DRIFT_FACTOR, Finding
+from lossparity.reports.changes import Finding
+from lossparity.reports.movement import DRIFT_FACTOR
 
 if sys.version_info >= (3, 11):
     import tomllib

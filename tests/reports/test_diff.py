@@ -14,19 +14,12 @@ from records import NAME, check, run
 import lossparity
 from lossparity.conformance import record
 from lossparity.conformance.record import Check, Run
-from lossparity.reports.diff import (
-    DRIFT_MARGIN,
-    DRIFT_ULP,
-    KINDS,
-    Diff,
-    Finding,
-    IncomparableError,
-    compare,
-    moved,
-    narrow,
-    signature_changes,
-    told_apart,
-)
+from lossparity.reports.changes import KINDS, Finding
+from lossparity.reports.comparability import IncomparableError
+from lossparity.reports.diff import Diff, compare, narrow
+from lossparity.reports.movement import DRIFT_MARGIN, DRIFT_ULP, movement
+from lossparity.reports.signatures import signature_changes
+from lossparity.reports.words import told_apart
 
 NAN, INF = math.nan, math.inf
 
@@ -215,11 +208,11 @@ def test_a_record_compared_with_itself_is_unchanged(seed: int, tmp_path: Path) -
         assert not diff.findings
 
 
-def test_moved_counts_in_tolerances() -> None:
-    assert moved(check(), check(result=[1.005])) == pytest.approx(0.5)
-    assert moved(check(), check(result=[1.04], limits=[0.02])) == pytest.approx(2.0)
-    assert moved(check(limits=[0.0], result=[0.0]), check(limits=[0.0], result=[1e-300])) > 1
-    assert moved(check(result=["what", "is", "this"]), check()) == INF
+def test_movement_counts_in_tolerances() -> None:
+    assert movement(check(), check(result=[1.005])) == pytest.approx(0.5)
+    assert movement(check(), check(result=[1.04], limits=[0.02])) == pytest.approx(2.0)
+    assert movement(check(limits=[0.0], result=[0.0]), check(limits=[0.0], result=[1e-300])) > 1
+    assert movement(check(result=["what", "is", "this"]), check()) == INF
 
 
 # --- What compares

@@ -12,7 +12,8 @@ from records import NAME, check, run
 from lossparity import cli
 from lossparity.conformance import record
 from lossparity.conformance.record import Run
-from lossparity.reports.diff import KINDS, compare
+from lossparity.reports.changes import KINDS
+from lossparity.reports.diff import compare
 from lossparity.reports.gate import FAILED, INCOMPLETE, PASSED, Decision, decide
 from lossparity.reports.policy import ACTIONS, DEFAULTS, Policy, PolicyError, load, parse
 

@@ -30,7 +30,7 @@ def command(options: argparse.Namespace) -> int:
     from lossparity.conformance import record
     from lossparity.conformance.execution.run import exit_code
     from lossparity.reports import formats, gate
-    from lossparity.reports.diff import IncomparableError
+    from lossparity.reports.comparability import IncomparableError
 
     if not options.reason.strip():
         raise UsageError('--reason is empty; say why the change is agreed: --reason "..."')

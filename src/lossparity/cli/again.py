@@ -15,7 +15,7 @@ def comparable_now(baseline: Any, options: argparse.Namespace) -> None:
     from lossparity.conformance.cases import digest
     from lossparity.conformance.execution.run import host
     from lossparity.conformance.record import Run
-    from lossparity.reports.diff import comparable
+    from lossparity.reports.comparability import comparable
 
     here = Run(host(), baseline.seed, [], [], data=digest(baseline.seed))
     comparable(baseline, here, (options.baseline, "now"), options.other_machine)
