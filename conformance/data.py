@@ -137,11 +137,11 @@ def strided(recipe: Recipe) -> Recipe:
     return Recipe(recipe.draw, recipe.integer, strided=True)
 
 
-def lay_out(array: Array, is_strided: bool) -> Array:
-    """A copy of `array`, contiguous or with a gap behind every element."""
+def lay_out(array: Array, is_strided: bool, dtype: Any) -> Array:
+    """A copy of `array` in `dtype`, contiguous or with a gap behind every element."""
     if not is_strided or array.ndim == 0:
-        return np.ascontiguousarray(array).reshape(array.shape)
-    wide = np.zeros((*array.shape[:-1], 2 * array.shape[-1]), dtype=array.dtype)
+        return array.astype(dtype, order="C")
+    wide = np.zeros((*array.shape[:-1], 2 * array.shape[-1]), dtype=dtype)
     wide[..., ::2] = array
     return wide[..., ::2]
 

@@ -143,6 +143,8 @@ def unsupported(implementation: Implementation, case: Case, dtype: str) -> str |
             if argument in case.options and case.options[argument] == loss.defaults.get(argument):
                 continue
             return implementation.lacks.get(argument, f"{name} does not take {argument}")
+    if not implementation.unsupported:
+        return None
     call = Call(case.name, dtype, {**loss.defaults, **case.build(DEFAULT_SEED, dtype)}, case.tags)
     return next((each.reason for each in implementation.unsupported if applies(each, call)), None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,18 +38,31 @@ class Case:
     def build(self, seed: int, dtype: str) -> dict[str, Any]:
         """The arguments that differ from the defaults, arrays rounded to `dtype` (integer ones are int64)."""
         built: dict[str, Any] = dict(self.options)
-        for name, recipe in self.arrays.items():
-            drawn = recipe.draw(Stream(seed, self.loss, self.name, name))
-            array = drawn.astype(np.int64 if recipe.integer else dtype)
-            built[name] = lay_out(array, recipe.strided)
+        for (name, recipe), drawn in zip(self.arrays.items(), _drawn(self, seed), strict=True):
+            built[name] = lay_out(drawn, recipe.strided, np.int64 if recipe.integer else dtype)
         return built
 
     def cotangent(self, seed: int, dtype: str, shape: tuple[int, ...]) -> Array:
         """The cotangent of a value of `shape`: size 0.5 to 2, either sign; rounded to `dtype`."""
-        stream = Stream(seed, self.loss, self.name, "cotangent")
-        size = 0.5 + 1.5 * stream.units(shape)
-        cotangent: Array = np.where(stream.integers(shape, 2) == 1, size, -size).astype(dtype)
-        return cotangent
+        return _cotangent(self, seed, shape).astype(dtype)
+
+
+# Each dtype, and each implementation of a loss, asks for the same numbers again: those of the last few thousand cases
+# are kept, which is all of them unless somebody repeats the table.
+
+
+@functools.lru_cache(maxsize=4096)
+def _drawn(case: Case, seed: int) -> tuple[Array, ...]:
+    """What the case's recipes draw, before it is rounded to a dtype."""
+    return tuple(recipe.draw(Stream(seed, case.loss, case.name, name)) for name, recipe in case.arrays.items())
+
+
+@functools.lru_cache(maxsize=4096)
+def _cotangent(case: Case, seed: int, shape: tuple[int, ...]) -> Array:
+    stream = Stream(seed, case.loss, case.name, "cotangent")
+    size = 0.5 + 1.5 * stream.units(shape)
+    cotangent: Array = np.where(stream.integers(shape, 2) == 1, size, -size)
+    return cotangent
 
 
 # The reductions that every framework has in some form, and those that only weights of samples tell apart.

@@ -262,3 +262,20 @@ def test_all_but_the_first_row_is_not_ignore_index_0() -> None:
     rows_of = DEFINITIONS["cross_entropy"](arguments["input"], arguments["target"], reduction="none")
     assert value_of(case) == pytest.approx(rows_of[2], rel=1e-15)
     assert abs(value_of(case) - rows_of[1:].sum()) > 0.1
+
+
+def test_a_case_is_drawn_once_for_every_dtype_and_every_asker() -> None:
+    """Most of the suite's own time was once spent on drawing the same numbers ten times over."""
+    drawn: list[str] = []
+    recipe = data.reals(3, 4)
+
+    def draw(stream: Stream) -> Any:
+        drawn.append("")
+        return recipe.draw(stream)
+
+    case = Case("mse_loss", "counted", {"input": Recipe(draw), "target": data.reals(3, 4)})
+    for dtype in DTYPES * 2:
+        case.build(0, dtype)
+    assert len(drawn) == 1
+    case.build(1, "float64")
+    assert len(drawn) == 2
