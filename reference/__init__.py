@@ -37,6 +37,7 @@ from lossparity.reference.margin import hinge_embedding_loss, margin_ranking_los
 from lossparity.reference.optimizers import adam, adamw, sgd
 from lossparity.reference.regression import huber_loss, l1_loss, mse_loss, smooth_l1_loss
 from lossparity.reference.segmentation import dice_loss
+from lossparity.reference.yolov8 import task_aligned_assign, yolov8_detection_loss
 
 LOSSES: dict[str, Loss] = {
     each.name: each
@@ -66,6 +67,7 @@ LOSSES: dict[str, Loss] = {
         generalized_box_iou_loss,
         distance_box_iou_loss,
         complete_box_iou_loss,
+        yolov8_detection_loss,
     )
 }
 
@@ -73,4 +75,14 @@ ACTIVATIONS: dict[str, Loss] = {each.name: each for each in (sigmoid, softmax, l
 
 OPTIMIZERS: dict[str, Callable[..., Array]] = {"sgd": sgd, "adam": adam, "adamw": adamw}
 
-__all__ = ["ACTIVATIONS", "LOSSES", "OPTIMIZERS", "REDUCTIONS", "Loss", *ACTIVATIONS, *LOSSES, *OPTIMIZERS]
+__all__ = [
+    "ACTIVATIONS",
+    "LOSSES",
+    "OPTIMIZERS",
+    "REDUCTIONS",
+    "Loss",
+    *ACTIVATIONS,
+    *LOSSES,
+    *OPTIMIZERS,
+    "task_aligned_assign",
+]
