@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from lossparity.reference.core import Argument, Array, Gradients, Integer, Real, Terms, loss
+from lossparity.reference.arithmetic import Operand, absolute, constant, exp, largest, log, where
+from lossparity.reference.core import Argument, Array, Gradients, Integer, Real, Terms, loss, textbook
 
 _INPUT: dict[str, Argument] = {"input": Real(differentiable=True)}
 _ALONG: dict[str, Argument] = {**_INPUT, "dim": Integer()}
@@ -95,6 +96,13 @@ def sigmoid(input: Any) -> Terms:
     return Terms(p, pullback, scale=lambda g: (0.0, {"input": p * g}))  # 1 - p is a difference, times p
 
 
+@textbook(sigmoid)
+def sigmoid_textbook(input: Operand) -> Operand:
+    """1 / (1 + e^-x) for x >= 0, e^x / (1 + e^x) for x < 0: no exponential overflows."""
+    e = exp(-absolute(input))
+    return where(input >= 0.0, 1.0, e) / (1.0 + e)
+
+
 @loss(_ALONG, reductions=())
 def softmax(input: Any, dim: int = -1) -> Terms:
     """Exponentials divided by their sum along `dim`.
@@ -122,6 +130,13 @@ def softmax(input: Any, dim: int = -1) -> Terms:
         return 0.0, {"input": from_rows(size, input.shape, dim)}
 
     return Terms(from_rows(p, input.shape, dim), pullback, scale)
+
+
+@textbook(softmax)
+def softmax_textbook(input: Operand, dim: int) -> Operand:
+    """e^(x - m) / sum e^(x - m), m = max x."""
+    e = exp(input - constant(largest(input, dim)))
+    return e / e.sum(axis=dim, keepdims=True)
 
 
 @loss(_ALONG, reductions=())
@@ -152,3 +167,10 @@ def log_softmax(input: Any, dim: int = -1) -> Terms:
         return 1.0, {"input": from_rows(size, input.shape, dim)}
 
     return Terms(from_rows(z, input.shape, dim), pullback, scale)
+
+
+@textbook(log_softmax)
+def log_softmax_textbook(input: Operand, dim: int) -> Operand:
+    """x - m - log sum e^(x - m), m = max x."""
+    z = input - constant(largest(input, dim))
+    return z - log(exp(z).sum(axis=dim, keepdims=True))

@@ -28,7 +28,7 @@ _PROBABILITY = Real(differentiable=True, minimum=0.0, maximum=1.0)
 _REAL = Real(differentiable=True)
 _PAIR = ("input", "target")
 _WEIGHT = Real(optional=True)
-_CLIP = Real(minimum=0.0, maximum=1.0)
+_CLIP = Real(minimum=0.0, maximum=1.0, constant=True)
 
 
 def _has_nan(array: Array) -> bool:
@@ -192,7 +192,12 @@ def binary_cross_entropy_with_logits(
 
 
 @loss(
-    {"input": _REAL, "target": _REAL, "log_target": Flag(), "clip": Real(optional=True, minimum=0.0, maximum=1.0)},
+    {
+        "input": _REAL,
+        "target": _REAL,
+        "log_target": Flag(),
+        "clip": Real(optional=True, minimum=0.0, maximum=1.0, constant=True),
+    },
     broadcast=("input", "target"),
     reductions=tuple(REDUCTIONS),
 )

@@ -4,10 +4,14 @@ A loss is one function, its *formula*. It receives checked float64 arrays of one
 returns `Terms`: the loss of each element and a pullback that shares the forward's intermediates.
 `loss` turns the formula into a `Loss`, which is what users call. Nothing below knows which loss it
 serves, and no formula checks, broadcasts or reduces for itself.
+
+`textbook` adds the loss's textbook form (`lossparity.reference.arithmetic`), a second definition that the first is
+checked against and from which its tolerance is derived; checks, broadcasting and reduction are the same code.
 """
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,6 +20,9 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+from lossparity.reference.arithmetic import Operand, Tape, product
+from lossparity.reference.arithmetic import unbroadcast as unbroadcast_number
 
 Array: TypeAlias = npt.NDArray[Any]
 Gradients: TypeAlias = dict[str, Array]
@@ -58,6 +65,7 @@ class Real:
     optional: bool = False
     minimum: float | None = None
     maximum: float | None = None
+    constant: bool = False  # a parameter, not data: a textbook form gets it as the array that it is
 
     def __call__(self, name: str, value: Any) -> Array | None:
         if value is None and self.optional:
@@ -254,6 +262,7 @@ class Loss:
         self._weighs = "sample_weight" in extra
         self._own = tuple(n for n in signature.parameters if n != "reduction")
         self.differentiable = tuple(n for n, a in self.arguments.items() if a.differentiable)
+        self.textbook: Callable[..., Any] | None = None
 
     def __repr__(self) -> str:
         return f"<reference loss {self.name}{self.__signature__}>"
@@ -297,6 +306,66 @@ class Loss:
                 for name, gradient in gradients.items()
             }
 
+    def evaluate(
+        self,
+        arithmetic: Any,
+        arguments: Mapping[str, Any],
+        cotangent: Any = None,
+        form: Callable[..., Any] | None = None,
+    ) -> tuple[Any, dict[str, Any]]:
+        """The textbook form's value and gradients under `cotangent`, in the numbers of `arithmetic`.
+
+        arguments: those of the loss, by name. The cotangent is as in `vjp`. form: another form than the loss's own
+        (a function of the same arguments), as a dialect's computed_as names one.
+        """
+        form = form or self.textbook
+        if form is None:
+            raise NotImplementedError(f"{self.name} has no textbook form")
+        bound, shapes, scalar = self._bound((), arguments)
+        tape = Tape(arithmetic)
+        operands = {name: self._operand(tape, name, bound[name]) for name in self._own}
+        with np.errstate(all="ignore"):
+            found = form(**{name: operands[name] for name in _parameters(form)})
+            terms, denominator = found if isinstance(found, tuple) else (found, None)
+            if scalar:
+                terms = terms.reshape(())
+            value = terms
+            if self.reductions:
+                count = _fold_count(terms.shape, bound)
+                if count is not None:
+                    terms, denominator = terms.sum(axis=-1) / float(count), None
+                weight = bound["sample_weight"] if self._weighs else None
+                weight, denominator = _reduction(
+                    terms.shape,
+                    denominator,
+                    weight,
+                    bound,
+                    shapes[self.differentiable[0]][:1],
+                    lambda w: tape.leaf(w).sum(),
+                )
+                weighted = terms if weight is None else product(tape.leaf(weight), terms)
+                if denominator is None:
+                    value = weighted
+                elif float(denominator) == 0.0:
+                    value = weighted.sum() * 0.0 + bound["zero_division"]
+                else:
+                    value = weighted.sum() / denominator
+            shape = value.shape
+            seed = _seed(cotangent, np.zeros(shape))
+            leaves = {name: operands[name] for name in self.differentiable if isinstance(operands[name], Operand)}
+            gradients = tape.gradients(value, seed, leaves)
+            return value.number, {
+                name: unbroadcast_number(arithmetic, number, shapes[name]) for name, number in gradients.items()
+            }
+
+    def _operand(self, tape: Tape, name: str, value: Any) -> Any:
+        """Data as an operand; labels, numbers, words and constants as they are."""
+        argument = self.arguments[name]
+        data = isinstance(argument, (Real, Either)) and isinstance(value, np.ndarray) and value.dtype.kind == "f"
+        if not data or (isinstance(argument, Real) and argument.constant):
+            return value
+        return tape.leaf(value, needed=argument.differentiable)
+
     def bind(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """The call's arguments by name, defaults filled in; TypeError as Python would raise it."""
         return {**self.defaults, **self._given(args, kwargs)}
@@ -319,24 +388,29 @@ class Loss:
     def _forward(
         self, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> tuple[Any, Terms, Any, dict[str, tuple[int, ...]]]:
-        bound = self._ready.copy()  # the defaults, checked once
-        for name, value in self._given(args, kwargs).items():
-            bound[name] = self.arguments[name](name, value)
-        shapes = {name: bound[name].shape for name in self.differentiable}
-        scalar = self._broadcast_arguments(bound)
+        bound, shapes, scalar = self._bound(args, kwargs)
         with np.errstate(all="ignore"):  # an overflow or 0/0 is part of the answer: inf and NaN are returned
             terms = self.formula(**{name: bound[name] for name in self._own})
             if scalar:
                 terms = terms._replace(value=terms.value.reshape(()))
             if not self.reductions:
                 return terms.value, terms, 1.0, shapes
-            if bound["average_last_axis"] and bound["sum_last_axis"]:
-                raise ValueError("average_last_axis and sum_last_axis exclude each other; both are True")
-            if bound["average_last_axis"] or bound["sum_last_axis"]:
-                terms = _fold_last_axis(terms, bound["average_last_axis"])
+            count = _fold_count(terms.value.shape, bound)
+            if count is not None:
+                terms = _fold_last_axis(terms, count)
             weight = bound["sample_weight"] if self._weighs else None
             value, factor = _reduce(terms, weight, bound, batch=shapes[self.differentiable[0]][:1])
         return value, terms, factor, shapes
+
+    def _bound(
+        self, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, tuple[int, ...]], bool]:
+        """The checked arguments, broadcast; the shapes that the differentiable ones came in; whether all was ()."""
+        bound = self._ready.copy()  # the defaults, checked once
+        for name, value in self._given(args, kwargs).items():
+            bound[name] = self.arguments[name](name, value)
+        shapes = {name: bound[name].shape for name in self.differentiable}
+        return bound, shapes, self._broadcast_arguments(bound)
 
     def _broadcast_arguments(self, bound: dict[str, Any]) -> bool:
         """Give the arguments that broadcast one shape; True if that is (), for which the formula gets (1,)."""
@@ -363,49 +437,71 @@ class Loss:
         return False
 
 
-def _reduce(terms: Terms, weight: Array | None, bound: Mapping[str, Any], batch: tuple[int, ...]) -> tuple[Any, Any]:
-    """The reduced value, and the factor by which the reduction weighs each term (one number, or an array)."""
-    reduction, avg_factor, zero_division = bound["reduction"], bound["avg_factor"], bound["zero_division"]
-    value = terms.value
+def _reduction(
+    shape: tuple[int, ...],
+    own: Any,
+    weight: Array | None,
+    bound: Mapping[str, Any],
+    batch: tuple[int, ...],
+    add_up: Callable[[Array], Any],
+) -> tuple[Array | None, Any]:
+    """What multiplies each term (None: nothing), and what divides their sum (None: they are not summed).
+
+    own: the loss's own denominator, None for the number of terms. add_up: how weights are summed.
+    """
+    reduction, avg_factor = bound["reduction"], bound["avg_factor"]
     if weight is not None:
         try:
-            weight = np.broadcast_to(weight, value.shape)
+            weight = np.broadcast_to(weight, shape)
         except ValueError:
             raise ValueError(
-                f"sample_weight must broadcast to the terms, whose shape is {value.shape}; its shape is {weight.shape}"
+                f"sample_weight must broadcast to the terms, whose shape is {shape}; its shape is {weight.shape}"
             ) from None
     if avg_factor is not None and reduction not in ("none", "mean"):
         raise ValueError(f"avg_factor goes with reduction 'mean' or 'none'; reduction is {reduction!r}")
     if reduction == "none":
+        return weight, None
+    if reduction == "sum":
+        return weight, 1.0
+    if avg_factor is not None:
+        return weight, avg_factor
+    if reduction == "mean":
+        return weight, float(math.prod(shape)) if own is None else own
+    if reduction == "batchmean":
+        return weight, float(batch[0] if batch else 1)
+    if reduction == "sum_over_batch_size" or weight is None:
+        return weight, float(math.prod(shape))
+    if reduction == "mean_with_sample_weight":
+        return weight, add_up(weight)
+    return weight, float(np.count_nonzero(weight))  # sum_by_nonzero_weights, sum_over_nonzero_weights
+
+
+def _reduce(terms: Terms, weight: Array | None, bound: Mapping[str, Any], batch: tuple[int, ...]) -> tuple[Any, Any]:
+    """The reduced value, and the factor by which the reduction weighs each term (one number, or an array)."""
+    value, zero_division = terms.value, bound["zero_division"]
+    weight, denominator = _reduction(value.shape, terms.denominator, weight, bound, batch, lambda w: float(np.sum(w)))
+    if denominator is None:
         return (value, 1.0) if weight is None else (value * weight, weight)
     total = float(np.add.reduce(value, axis=None) if weight is None else np.vdot(value, weight))
-    denominator: float
-    if reduction == "sum":
-        denominator = 1.0
-    elif avg_factor is not None:
-        denominator = avg_factor
-    elif reduction == "mean":
-        denominator = value.size if terms.denominator is None else terms.denominator
-    elif reduction == "batchmean":
-        denominator = batch[0] if batch else 1
-    elif reduction == "sum_over_batch_size" or weight is None:
-        denominator = value.size
-    elif reduction == "mean_with_sample_weight":
-        denominator = float(np.sum(weight))
-    else:  # sum_by_nonzero_weights, sum_over_nonzero_weights
-        denominator = float(np.count_nonzero(weight))
     if denominator == 0:
         return np.float64(zero_division), (math.nan if math.isnan(zero_division) else 0.0)
     inverse = 1.0 / denominator
     return np.float64(total / denominator), (inverse if weight is None else weight * inverse)
 
 
-def _fold_last_axis(terms: Terms, average: bool) -> Terms:
+def _fold_count(shape: tuple[int, ...], bound: Mapping[str, Any]) -> int | None:
+    """What the sum of the terms over their last axis is divided by; None where they are not folded."""
+    if bound["average_last_axis"] and bound["sum_last_axis"]:
+        raise ValueError("average_last_axis and sum_last_axis exclude each other; both are True")
+    if not shape or not (bound["average_last_axis"] or bound["sum_last_axis"]):
+        return None
+    return shape[-1] if bound["average_last_axis"] else 1
+
+
+def _fold_last_axis(terms: Terms, divisor: int) -> Terms:
     """The terms averaged or summed over their last axis, as Keras does before it weighs and reduces."""
     shape = terms.value.shape
-    if not shape:
-        return terms
-    count = np.float64(shape[-1] if average else 1)
+    count = np.float64(divisor)
     value = terms.value.sum(axis=-1) / count
 
     def spread(g: Array | float) -> Array | float:
@@ -459,3 +555,24 @@ def loss(
     reductions: those the loss offers; none of them for an activation, which is never reduced.
     """
     return lambda formula: Loss(formula, arguments, broadcast, same_shape, reductions)
+
+
+def textbook(of: Loss) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Make a function the textbook form of a loss (see `lossparity.reference.arithmetic` for what it may use).
+
+    It takes the loss's own arguments, all but `reduction`, and returns the terms, or (terms, what "mean" divides by).
+    """
+
+    def register(form: Callable[..., Any]) -> Callable[..., Any]:
+        names = _parameters(form)
+        if set(names) != set(of._own):
+            raise TypeError(f"the textbook form of {of.name} takes {sorted(names)}; the loss {sorted(of._own)}")
+        of.textbook = form
+        return form
+
+    return register
+
+
+@functools.cache
+def _parameters(form: Callable[..., Any]) -> tuple[str, ...]:
+    return tuple(inspect.signature(form).parameters)

@@ -16,7 +16,7 @@ from lossparity.reference.classification import clip_range
 from lossparity.reference.core import Array, Either, Flag, Gradients, Integer, Number, Real, Terms, loss
 
 _UNIT = Real(differentiable=True, minimum=0.0, maximum=1.0)
-_CLIP = Real(minimum=0.0, maximum=1.0)
+_CLIP = Real(minimum=0.0, maximum=1.0, constant=True)
 _SHARE = Real(minimum=0.0)
 # A value, and its derivatives in the input and in the target.
 _Rows: TypeAlias = tuple[Array, Array, Array]

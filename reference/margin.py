@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from lossparity.reference.core import Array, Gradients, Number, Real, Terms, loss
+from lossparity.reference.arithmetic import Operand, maximum, where
+from lossparity.reference.core import Array, Gradients, Number, Real, Terms, loss, textbook
 
 _SCORE = Real(differentiable=True)
 _OPTIONS = {"margin": Number(), "subgradient": Number(minimum=0.0, maximum=1.0)}
@@ -47,6 +48,12 @@ def hinge_embedding_loss(
     return Terms(value, pullback, lambda _: (np.where(sides[1] & (z > 0.0), abs(margin), 0.0), {}))
 
 
+@textbook(hinge_embedding_loss)
+def hinge_embedding_textbook(input: Operand, target: Operand, margin: float, subgradient: float) -> Operand:
+    """x where y = 1, max(0, margin - x) where y = -1."""
+    return where(target > 0.0, input, maximum(margin - input, 0.0, tie=subgradient))
+
+
 @loss({**_RANKING, **_OPTIONS}, broadcast=_RANKING)
 def margin_ranking_loss(
     input1: Any,
@@ -78,3 +85,11 @@ def margin_ranking_loss(
         return {"input1": -gradient, "input2": gradient}
 
     return Terms(np.maximum(z, 0.0), pullback, lambda _: (np.where(z > 0.0, abs(margin) + np.abs(d), 0.0), {}))
+
+
+@textbook(margin_ranking_loss)
+def margin_ranking_textbook(
+    input1: Operand, input2: Operand, target: Operand, margin: float, subgradient: float
+) -> Operand:
+    """max(0, margin - y (x1 - x2))."""
+    return maximum(margin - target * (input1 - input2), 0.0, tie=subgradient)

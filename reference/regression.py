@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from lossparity.reference.core import Array, Gradients, Number, Real, Terms, loss
+from lossparity.reference.arithmetic import Operand, absolute, maximum, weighted, where
+from lossparity.reference.core import Array, Gradients, Number, Real, Terms, loss, textbook
 
 _PAIR = {"input": Real(differentiable=True), "target": Real(differentiable=True)}
 _WEIGHTED = {**_PAIR, "weight": Real(optional=True)}
@@ -27,6 +28,11 @@ def _of_difference(value: Array, slope: Array, weight: Array | None) -> Terms:
     return Terms(value, pullback, denominator=None if weight is None else float(np.sum(weight)))
 
 
+def _weighted_mean(terms: Operand, weight: Operand | None) -> Any:
+    """The same of a textbook form: the terms times their weights, and the sum of those."""
+    return terms if weight is None else (weighted(terms, weight), weight.sum())
+
+
 @loss(_WEIGHTED, broadcast=_WEIGHTED)
 def l1_loss(input: Any, target: Any, reduction: str = "mean", weight: Any = None) -> Terms:
     """Absolute error, also MAE.
@@ -41,6 +47,12 @@ def l1_loss(input: Any, target: Any, reduction: str = "mean", weight: Any = None
     return _of_difference(np.abs(d), np.sign(d), weight)
 
 
+@textbook(l1_loss)
+def l1_textbook(input: Operand, target: Operand, weight: Operand | None) -> Any:
+    """w |x - y|."""
+    return _weighted_mean(absolute(input - target), weight)
+
+
 @loss(_WEIGHTED, broadcast=_WEIGHTED)
 def mse_loss(input: Any, target: Any, reduction: str = "mean", weight: Any = None) -> Terms:
     """Squared error, also L2.
@@ -52,6 +64,13 @@ def mse_loss(input: Any, target: Any, reduction: str = "mean", weight: Any = Non
     # dl/dx = 2 w (x - y) = -dl/dy
     d = input - target
     return _of_difference(d * d, 2.0 * d, weight)
+
+
+@textbook(mse_loss)
+def mse_textbook(input: Operand, target: Operand, weight: Operand | None) -> Any:
+    """w (x - y)^2."""
+    d = input - target
+    return _weighted_mean(d * d, weight)
 
 
 @loss({**_PAIR, "beta": Number(minimum=0.0), "subgradient": Number(minimum=-1.0, maximum=1.0)}, broadcast=_PAIR)
@@ -79,6 +98,15 @@ def smooth_l1_loss(
     return _of_difference(value, slope, None)
 
 
+@textbook(smooth_l1_loss)
+def smooth_l1_textbook(input: Operand, target: Operand, beta: float, subgradient: float) -> Any:
+    """d^2 / (2 beta) below beta, |d| - beta / 2 above; |d| for beta = 0."""
+    d = input - target
+    if beta == 0.0:
+        return maximum(d, -d, tie=0.5 * (1.0 + subgradient))
+    return where(absolute(d) < beta, 0.5 * d * d / beta, absolute(d) - 0.5 * beta)
+
+
 @loss({**_WEIGHTED, "delta": Number(minimum=0.0)}, broadcast=_WEIGHTED)
 def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None) -> Terms:
     """Squared below `delta`, linear with slope `delta` above; delta * smooth_l1_loss(beta=delta).
@@ -102,3 +130,11 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
         return 0.0, {"input": size, "target": size}
 
     return _of_difference(value, slope, weight)._replace(scale=scale)
+
+
+@textbook(huber_loss)
+def huber_textbook(input: Operand, target: Operand, delta: float, weight: Operand | None) -> Any:
+    """w d^2 / 2 up to delta, w delta (|d| - delta / 2) beyond."""
+    d = input - target
+    size = absolute(d)
+    return _weighted_mean(where(size <= delta, 0.5 * d * d, delta * (size - 0.5 * delta)), weight)

@@ -1,0 +1,521 @@
+"""The arithmetics in which a textbook form runs: exact, in a dtype, and in float64 with running errors.
+
+Running error analysis: Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.3. Beside each
+number stands a bound on how far the same computation in a dtype may be from the exact result. An operation passes on
+its operands' bounds through its derivative (at its steepest within them, so that large errors are bounded too), and
+adds its own rounding: 1 unit roundoff for + - * / and the square root, 2 for exp, log and the like, ceil(log2 n) for a
+pairwise sum of n, nothing where the result is exact (a change of sign, a maximum, a choice, a power of two, operands
+without error whose result the dtype holds). Below the dtype's smallest normal number it adds that number, which a
+processor may flush to 0 (float16, of which none is flushed: half its smallest number). Where rounding may have decided
+a comparison, what the two sides differ by is part of the bound. Beyond the largest number the bound is infinite.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lossparity.reference.arithmetic import Array, Mask, Shape
+
+
+@dataclass(frozen=True)
+class Format:
+    """A dtype under test: its unit roundoff, and what may be lost below its smallest normal number.
+
+    flushes: whether numbers below the smallest normal one may be made 0.
+    """
+
+    name: str
+    digits: int
+    smallest: float
+    largest: float
+    flushes: bool = True
+
+    @property
+    def unit(self) -> float:
+        """Half the distance of 1 to the next number."""
+        return 2.0**-self.digits
+
+    @property
+    def underflow(self) -> float:
+        """The most that one operation loses below the smallest normal number."""
+        return self.smallest if self.flushes else self.smallest * self.unit
+
+    def round(self, array: Any) -> Array:
+        """The nearest numbers of the dtype, ties to even, as an array that holds them (bfloat16: float32)."""
+        with np.errstate(all="ignore"):
+            if self.name != "bfloat16":
+                return np.asarray(array).astype(self.name)
+            return _to_bfloat16(np.asarray(array))
+
+
+def _to_bfloat16(array: Array) -> Array:
+    """float32 rounded to 8 digits. A float64 is first rounded to odd, so that it is not rounded twice."""
+    single = array.astype(np.float32)
+    if array.dtype == np.float64:
+        toward = np.where(np.abs(single) > np.abs(array), np.nextafter(single, np.float32(0.0)), single)
+        inexact = (toward.astype(np.float64) != array) & np.isfinite(array)
+        single = (toward.view(np.uint32) | inexact.astype(np.uint32)).view(np.float32)
+    bits = np.ascontiguousarray(single).view(np.uint32)
+    rounded = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) & np.uint32(0xFFFF0000)
+    result: Array = np.where(np.isfinite(single), rounded.view(np.float32), single).astype(np.float32)
+    return result.reshape(array.shape)
+
+
+FORMATS: dict[str, Format] = {
+    each.name: each
+    for each in (
+        Format("float64", 53, 2.0**-1022, float(np.finfo(np.float64).max)),
+        Format("float32", 24, 2.0**-126, float(np.finfo(np.float32).max)),
+        Format("float16", 11, 2.0**-14, 65504.0, flushes=False),
+        Format("bfloat16", 8, 2.0**-126, 2.0**128 - 2.0**120),
+    )
+}
+
+
+class Native:
+    """The dtype itself, in NumPy; bfloat16 as float32 that is rounded after each operation."""
+
+    def __init__(self, dtype: str) -> None:
+        self.format = FORMATS[dtype]
+        self._finish: Callable[[Any], Array] = self.format.round if dtype == "bfloat16" else np.asarray
+
+    def lift(self, value: Any) -> Array:
+        return self.format.round(value)
+
+    def shape(self, x: Array) -> Shape:
+        return np.shape(x)
+
+    def nearest(self, x: Array) -> Array:
+        return np.asarray(x, dtype=np.float64)
+
+    def add(self, x: Array, y: Array) -> Array:
+        return self._finish(x + y)
+
+    accumulate = add
+
+    def subtract(self, x: Array, y: Array) -> Array:
+        return self._finish(x - y)
+
+    def multiply(self, x: Array, y: Array) -> Array:
+        return self._finish(x * y)
+
+    def divide(self, x: Array, y: Array) -> Array:
+        return self._finish(x / y)
+
+    def negative(self, x: Array) -> Array:
+        return np.negative(x)
+
+    def absolute(self, x: Array) -> Array:
+        return np.abs(x)
+
+    def exp(self, x: Array) -> Array:
+        return self._finish(np.exp(x))
+
+    def log(self, x: Array) -> Array:
+        return self._finish(np.log(x))
+
+    def log1p(self, x: Array) -> Array:
+        return self._finish(np.log1p(x))
+
+    def expm1(self, x: Array) -> Array:
+        return self._finish(np.expm1(x))
+
+    def sqrt(self, x: Array) -> Array:
+        return self._finish(np.sqrt(x))
+
+    def atan(self, x: Array) -> Array:
+        return self._finish(np.arctan(x))
+
+    def power(self, x: Array, p: float) -> Array:
+        return self._finish(np.power(x, self.lift(p)))
+
+    def product(self, x: Array, y: Array) -> Array:
+        return np.where((x == 0) & np.isinf(y), np.zeros_like(x), self.multiply(x, y))
+
+    def chain(self, g: Array, d: Array) -> Array:
+        return np.where(g == 0, np.zeros_like(g), self.multiply(g, d))
+
+    def chain_divide(self, g: Array, d: Array) -> Array:
+        return np.where(g == 0, np.zeros_like(g), self.divide(g, d))
+
+    def sum(self, x: Array, axis: tuple[int, ...], keepdims: bool) -> Array:
+        rows, shape = _last(x, axis, keepdims)
+        while rows.shape[-1] > 1:
+            half = rows.shape[-1] // 2
+            pairs = self.add(rows[..., :half], rows[..., half : 2 * half])
+            rows = np.concatenate([pairs, rows[..., 2 * half :]], axis=-1)
+        return (rows if rows.shape[-1] else np.zeros((*rows.shape[:-1], 1), rows.dtype)).reshape(shape)
+
+    def largest(self, x: Array, axis: int) -> Array:
+        top: Array = np.max(x, axis=axis, keepdims=True)
+        return top
+
+    def select(self, mask: Mask, x: Array, y: Array) -> Array:
+        return np.where(mask.truth, x, y)
+
+    def extreme(self, mask: Mask, x: Array, y: Array) -> Array:
+        return np.where(mask.truth, x, y)
+
+    def compare(self, x: Array, y: Array, how: Callable[[Any, Any], Any]) -> Mask:
+        return Mask(np.asarray(how(x, y), dtype=bool))
+
+    def constant(self, x: Array) -> Array:
+        return x
+
+    def each(self, move: Callable[[Array], Array], x: Array) -> Array:
+        return move(np.asarray(x))
+
+
+def _last(x: Array, axis: tuple[int, ...], keepdims: bool) -> tuple[Array, Shape]:
+    """The axes that are summed as one last axis, and the shape of the sum."""
+    x = np.asarray(x)
+    left = [i for i in range(x.ndim) if i not in axis]
+    count = math.prod(x.shape[i] for i in axis)
+    rows = x.transpose(*left, *axis).reshape(*(x.shape[i] for i in left), count)
+    return rows, tuple(1 if i in axis else n for i, n in enumerate(x.shape) if keepdims or i not in axis)
+
+
+class Exact(Native):
+    """As many digits as `context` has: an mpmath context (mpmath.mp.clone()), whose precision the caller sets.
+
+    Numbers are object arrays. Nothing here imports mpmath: the tests, which check the reference by it, hand it over.
+    """
+
+    def __init__(self, context: Any) -> None:
+        self.context = context
+        self._finish = np.asarray
+        self._float = np.frompyfunc(context.mpf, 1, 1)
+        self._functions = {
+            "exp": np.frompyfunc(context.exp, 1, 1),
+            "log": np.frompyfunc(self._log, 1, 1),
+            "log1p": np.frompyfunc(lambda x: self._log(1 + x) if abs(x) > 0.5 else context.log1p(x), 1, 1),
+            "expm1": np.frompyfunc(context.expm1, 1, 1),
+            "sqrt": np.frompyfunc(lambda x: context.sqrt(x) if x >= 0 else context.nan, 1, 1),
+            "atan": np.frompyfunc(context.atan, 1, 1),
+        }
+        self._power = np.frompyfunc(self._one_power, 2, 1)
+        self._divide = np.frompyfunc(self._one_quotient, 2, 1)
+
+    def _log(self, x: Any) -> Any:
+        if x == 0:
+            return self.context.ninf
+        return self.context.log(x) if x > 0 else self.context.nan
+
+    def _one_power(self, x: Any, p: Any) -> Any:
+        if x == 0:
+            return self.context.mpf(0 if p > 0 else 1 if p == 0 else "inf")
+        return self.context.power(x, p) if x > 0 else self.context.nan
+
+    def _one_quotient(self, x: Any, y: Any) -> Any:
+        if y == 0:
+            return self.context.nan if x == 0 or x != x else self.context.inf if x > 0 else self.context.ninf
+        return x / y
+
+    def lift(self, value: Any) -> Array:
+        return np.asarray(self._float(np.asarray(value, dtype=np.float64)), dtype=object)
+
+    def nearest(self, x: Array) -> Array:
+        return np.asarray(x, dtype=object).astype(np.float64)
+
+    def divide(self, x: Array, y: Array) -> Array:
+        return np.asarray(self._divide(x, y), dtype=object)
+
+    def exp(self, x: Array) -> Array:
+        return np.asarray(self._functions["exp"](x), dtype=object)
+
+    def log(self, x: Array) -> Array:
+        return np.asarray(self._functions["log"](x), dtype=object)
+
+    def log1p(self, x: Array) -> Array:
+        return np.asarray(self._functions["log1p"](x), dtype=object)
+
+    def expm1(self, x: Array) -> Array:
+        return np.asarray(self._functions["expm1"](x), dtype=object)
+
+    def sqrt(self, x: Array) -> Array:
+        return np.asarray(self._functions["sqrt"](x), dtype=object)
+
+    def atan(self, x: Array) -> Array:
+        return np.asarray(self._functions["atan"](x), dtype=object)
+
+    def power(self, x: Array, p: float) -> Array:
+        return np.asarray(self._power(x, self.context.mpf(p)), dtype=object)
+
+    def product(self, x: Array, y: Array) -> Array:
+        finite = np.abs(np.asarray(y)) != self.context.inf
+        return np.where((np.asarray(x) == 0) & ~finite.astype(bool), self.context.mpf(0), self.multiply(x, y))
+
+    def chain(self, g: Array, d: Array) -> Array:
+        return np.where(np.asarray(g == 0, dtype=bool), self.context.mpf(0), self.multiply(g, d))
+
+    def chain_divide(self, g: Array, d: Array) -> Array:
+        return np.where(np.asarray(g == 0, dtype=bool), self.context.mpf(0), self.divide(g, d))
+
+    def sum(self, x: Array, axis: tuple[int, ...], keepdims: bool) -> Array:
+        rows, shape = _last(x, axis, keepdims)
+        return np.asarray(np.sum(rows, axis=-1, initial=self.context.mpf(0)), dtype=object).reshape(shape)
+
+
+class Ball(NamedTuple):
+    """A number, and the bound on the error of the same computation in the dtype (None: there is none)."""
+
+    value: Any
+    error: Any = None
+
+
+class Bounded:
+    """float64, with the running error of the same computation in `dtype`; see the module's first lines."""
+
+    def __init__(self, dtype: str) -> None:
+        self.format = FORMATS[dtype]
+        self.unit, self.tiny, self.largest_number = self.format.unit, self.format.underflow, self.format.largest
+        self.tiny_sum = self.tiny if self.format.flushes else 0.0  # a sum below the smallest normal number is exact
+        self.lift_number = functools.lru_cache(maxsize=256)(self._lift_number)
+
+    def _lift_number(self, value: float) -> Ball:
+        lost = 0.0 if math.isnan(value) else abs(value - float(self.format.round(value)))
+        return Ball(value, self.unit * abs(value) if lost > 0.0 and math.isfinite(lost) else None)
+
+    def lift(self, value: Any) -> Ball:
+        if isinstance(value, (int, float)):
+            return self.lift_number(float(value))
+        return Ball(np.asarray(value, dtype=np.float64))
+
+    def shape(self, x: Ball) -> Shape:
+        return np.shape(x.value)
+
+    def nearest(self, x: Ball) -> Array:
+        return np.asarray(x.value)
+
+    def _holds(self, z: Any) -> Any:
+        """Where the dtype holds the result of an operation without rounding."""
+        return self.format.round(z) == z
+
+    def add(self, x: Ball, y: Ball) -> Ball:
+        z = x.value + y.value
+        if x.error is None and y.error is None:
+            if self.format.name == "float64":  # the float64 that was computed may itself be rounded: Knuth's TwoSum
+                part = z - x.value
+                exact = (x.value - (z - part)) + (y.value - part) == 0.0
+            else:
+                exact = self._holds(z)
+            return self._rounded(z, None, self.unit, self.tiny_sum, (x, y), exact)
+        error = y.error if x.error is None else x.error if y.error is None else x.error + y.error
+        return self._rounded(z, error, self.unit, self.tiny_sum, (x, y))
+
+    def subtract(self, x: Ball, y: Ball) -> Ball:
+        return self.add(x, Ball(-y.value, y.error))
+
+    def accumulate(self, x: Ball, y: Ball) -> Ball:
+        z = self.add(x, y)
+        alone = _nought(x) | _nought(y)
+        if np.any(alone):
+            return Ball(z.value, np.where(alone, _error(x) + _error(y), z.error))
+        return z
+
+    def multiply(self, x: Ball, y: Ball) -> Ball:
+        z = x.value * y.value
+        exact = None
+        if x.error is None and y.error is None:
+            error = None
+            exact = _powers(x.value) | _powers(y.value) if self.format.name == "float64" else self._holds(z)
+        elif x.error is None:
+            error, exact = np.abs(x.value) * y.error, _powers(x.value)
+        elif y.error is None:
+            error, exact = np.abs(y.value) * x.error, _powers(y.value)
+        else:
+            error = np.abs(x.value) * y.error + (np.abs(y.value) + y.error) * x.error
+        return self._rounded(z, error, self.unit, self.tiny, (x, y), exact)
+
+    def divide(self, x: Ball, y: Ball) -> Ball:
+        z = x.value / y.value
+        if y.error is None:
+            error = None if x.error is None else x.error / np.abs(y.value)
+            return self._rounded(z, error, self.unit, self.tiny, (x, y), _powers(y.value))
+        spread = np.abs(z) * y.error
+        error = (spread if x.error is None else x.error + spread) / np.maximum(np.abs(y.value) - y.error, 0.0)
+        return self._rounded(z, error, self.unit, self.tiny, (x, y))
+
+    def negative(self, x: Ball) -> Ball:
+        return Ball(-x.value, x.error)
+
+    def absolute(self, x: Ball) -> Ball:
+        return Ball(np.abs(x.value), x.error)
+
+    def exp(self, x: Ball) -> Ball:
+        z = np.exp(x.value)
+        error = None if x.error is None else z * np.expm1(x.error)
+        return self._rounded(z, error, 2.0 * self.unit, self.tiny, (x,), x.value == 0.0 if error is None else None)
+
+    def expm1(self, x: Ball) -> Ball:
+        error = None if x.error is None else np.exp(x.value) * np.expm1(x.error)
+        return self._rounded(np.expm1(x.value), error, 2.0 * self.unit, self.tiny, (x,))
+
+    def log(self, x: Ball) -> Ball:
+        error = None if x.error is None else x.error / np.maximum(x.value - x.error, 0.0)
+        return self._rounded(np.log(x.value), error, 2.0 * self.unit, self.tiny, (x,))
+
+    def log1p(self, x: Ball) -> Ball:
+        error = None if x.error is None else x.error / np.maximum(1.0 + x.value - x.error, 0.0)
+        return self._rounded(np.log1p(x.value), error, 2.0 * self.unit, self.tiny, (x,))
+
+    def sqrt(self, x: Ball) -> Ball:
+        z = np.sqrt(x.value)
+        if x.error is None:
+            return self._rounded(z, None, self.unit, self.tiny, (x,))
+        error = x.error / (z + np.sqrt(np.maximum(x.value - x.error, 0.0)))
+        error = np.where(x.error > 0.0, np.fmin(error, np.sqrt(x.value + x.error)), 0.0)
+        return self._rounded(z, error, self.unit, self.tiny, (x,))
+
+    def atan(self, x: Ball) -> Ball:
+        error = None
+        if x.error is not None:
+            nearest = np.maximum(np.abs(x.value) - x.error, 0.0)
+            error = x.error / (1.0 + nearest * nearest)
+        return self._rounded(np.arctan(x.value), error, 2.0 * self.unit, self.tiny, (x,))
+
+    def power(self, x: Ball, p: float) -> Ball:
+        z = np.power(x.value, p)
+        error = None
+        if x.error is not None:
+            error = z * np.expm1(abs(p) * x.error / np.maximum(x.value - x.error, 0.0))
+            if p > 0.0:  # from 0 to the power of the largest
+                error = np.fmin(error, np.power(x.value + x.error, p))
+            error = np.where(x.error == 0.0, 0.0, error)
+        of_p = self.lift_number(p).error
+        if of_p is not None:
+            logs = np.where(z == 0.0, 0.0, np.abs(np.log(np.abs(x.value))))
+            error = z * np.expm1(of_p * logs) + (0.0 if error is None else error)
+        return self._rounded(z, error, 2.0 * self.unit, self.tiny, (x,))
+
+    def product(self, x: Ball, y: Ball) -> Ball:
+        z = self.multiply(x, y)
+        nought = _nought(x) & ~np.isnan(y.value)
+        return _without(z, nought & ~(np.isfinite(z.value) & (_error(z) == 0.0))) if np.any(nought) else z
+
+    def chain(self, g: Ball, d: Ball) -> Ball:
+        z, nought = self.multiply(g, d), _nought(g)
+        return _without(z, nought) if np.any(nought) else z
+
+    def chain_divide(self, g: Ball, d: Ball) -> Ball:
+        z, nought = self.divide(g, d), _nought(g)
+        return _without(z, nought) if np.any(nought) else z
+
+    def sum(self, x: Ball, axis: tuple[int, ...], keepdims: bool) -> Ball:
+        count = math.prod(x.value.shape[i] for i in axis)
+        z = x.value.sum(axis=axis, keepdims=keepdims)
+        if count <= 1:
+            return self.each(lambda array: array.sum(axis=axis, keepdims=keepdims), x)
+        size = np.abs(x.value).sum(axis=axis, keepdims=keepdims)
+        error = None if x.error is None else _spread(x).sum(axis=axis, keepdims=keepdims)
+        levels = math.ceil(math.log2(count))
+        lost = self.unit * levels * (size if error is None else size + error)
+        new = lost if error is None else error + lost
+        new = np.where(new > 0.0, new + count * self.tiny_sum, new)
+        if np.all(size + new <= self.largest_number):  # no partial sum is larger
+            return Ball(z, new)
+        new = np.where(size + new > self.largest_number, np.inf, new)
+        sure = np.broadcast_to(_sure(x), x.value.shape).all(axis=axis, keepdims=keepdims)
+        return Ball(z, np.where(~np.isfinite(z) & sure, 0.0, np.where(np.isnan(new), np.inf, new)))
+
+    def largest(self, x: Ball, axis: int) -> Ball:
+        top = np.max(x.value, axis=axis, keepdims=True)
+        if x.error is None:
+            return Ball(top)
+        above = np.max(x.value + x.error, axis=axis, keepdims=True) - top
+        below = top - np.max(x.value - x.error, axis=axis, keepdims=True)
+        error = np.maximum(above, below)
+        return Ball(top, np.where(np.isinf(top), 0.0, error))
+
+    def select(self, mask: Mask, x: Ball, y: Ball) -> Ball:
+        value = np.where(mask.truth, x.value, y.value)
+        if x.error is None and y.error is None and mask.doubt is None:
+            return Ball(value)
+        error = np.where(mask.truth, _error(x), _error(y))
+        if mask.doubt is not None:
+            gap = np.abs(x.value - y.value) + np.maximum(_error(x), _error(y))
+            error = np.where(mask.doubt & (gap > 0.0), gap, error)
+        return Ball(value, error)
+
+    def extreme(self, mask: Mask, x: Ball, y: Ball) -> Ball:
+        value = np.where(mask.truth, x.value, y.value)
+        if x.error is None and y.error is None:
+            return Ball(value)
+        error = np.where(mask.truth, _error(x), _error(y))
+        if mask.doubt is not None:  # |max(a, b) - max(c, d)| <= max(|a - c|, |b - d|)
+            error = np.where(mask.doubt, np.maximum(_error(x), _error(y)), error)
+        return Ball(value, error)
+
+    def compare(self, x: Ball, y: Ball, how: Callable[[Any, Any], Any]) -> Mask:
+        truth = np.asarray(how(x.value, y.value))
+        if x.error is None and y.error is None:
+            return Mask(truth)
+        error = _error(x) + _error(y)
+        doubt = (np.abs(x.value - y.value) <= error) & (error > 0.0)
+        return Mask(truth, doubt if doubt.any() else None)
+
+    def constant(self, x: Ball) -> Ball:
+        return x
+
+    def each(self, move: Callable[[Array], Array], x: Ball) -> Ball:
+        return Ball(move(np.asarray(x.value)), None if x.error is None else move(_spread(x)))
+
+    def _rounded(
+        self, z: Any, error: Any, rounding: float, tiny: float, operands: tuple[Ball, ...], exact: Any = None
+    ) -> Ball:
+        """A result with the bound that its operands pass on, and what its own rounding adds."""
+        size = np.abs(z)
+        lost = (size if error is None else size + error) * rounding
+        if exact is not None and np.any(exact):
+            if error is None and np.all(exact):
+                return Ball(z)
+            lost = np.where(exact, 0.0, lost)
+        new = lost if error is None else error + lost
+        low = np.minimum.reduce(size if error is None else size - error, axis=None, initial=np.inf)
+        high = np.maximum.reduce(size + new, axis=None, initial=0.0)
+        if low >= self.format.smallest and high <= self.largest_number:  # False for NaN
+            return Ball(z, new)
+        before = 0.0 if error is None else error
+        new = np.where((size - before < self.format.smallest) & (size + before > 0.0), new + tiny, new)
+        new = np.where(size + new > self.largest_number, np.inf, new)
+        new = np.where(np.isnan(new), np.inf, new)
+        if not np.all(np.isfinite(z)):
+            sure = functools.reduce(np.logical_and, (_sure(each) for each in operands))
+            new = np.where(~np.isfinite(z) & sure, 0.0, new)
+        return Ball(z, new)
+
+
+def _error(x: Ball) -> Any:
+    return 0.0 if x.error is None else x.error
+
+
+def _spread(x: Ball) -> Array:
+    """The error in the shape of the value."""
+    return np.broadcast_to(x.error, np.shape(x.value))
+
+
+def _nought(x: Ball) -> Any:
+    """Where a number is exactly 0."""
+    return x.value == 0.0 if x.error is None else (x.value == 0.0) & (x.error == 0.0)
+
+
+def _sure(x: Ball) -> Any:
+    """Where the sign of a number, and whether it is 0 or infinite, are the same in the dtype."""
+    return np.True_ if x.error is None else (x.error == 0.0) | (x.error < np.abs(x.value))
+
+
+def _powers(x: Any) -> Any:
+    """Where multiplying by x is exact: 0 and powers of two."""
+    mantissa = np.abs(np.frexp(x)[0])
+    return (mantissa == 0.5) | (mantissa == 0.0)
+
+
+def _without(z: Ball, nought: Any) -> Ball:
+    """Exactly 0 where `nought`."""
+    return Ball(np.where(nought, 0.0, z.value), None if z.error is None else np.where(nought, 0.0, z.error))
