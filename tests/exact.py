@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 
 import mpmath
+import numpy as np
 
 mp = mpmath.mp.clone()
 mp.dps = 60
@@ -15,12 +16,14 @@ mp.dps = 60
 UNIT = mp.mpf(2) ** -53
 TINY = mp.mpf(2) ** -1022  # the smallest normal float64
 
+to_mp = np.frompyfunc(mp.mpf, 1, 1)
+
 
 class Dual:
-    """value + slope e with e^2 = 0."""
+    """value + slope e with e^2 = 0; slope is a number, or an array with one for each variable."""
 
     def __init__(self, value, slope=0):
-        self.value, self.slope = mp.mpf(value), mp.mpf(slope)
+        self.value, self.slope = mp.mpf(value), slope if isinstance(slope, np.ndarray) else mp.mpf(slope)
 
     def __add__(self, other):
         other = dual(other)
@@ -76,6 +79,8 @@ def exp(x):
 
 
 def log(x):
+    if dual(x).value < 0:
+        raise ValueError(f"no logarithm of {mp.nstr(dual(x).value)}")
     return Dual(mp.log(dual(x).value), dual(x).slope / dual(x).value)
 
 
@@ -110,8 +115,13 @@ def total(numbers):
 
 def value_and_gradient(f, at):
     """f and its partial derivatives at a list of numbers."""
-    partials = [f(*[Dual(x, int(i == k)) for i, x in enumerate(at)]) for k in range(len(at))]
-    return partials[0].value, [each.slope for each in partials]
+    result = f(*variables(at))
+    return result.value, list(result.slope + np.zeros(len(at), dtype=object))
+
+
+def variables(at):
+    """The numbers as variables: the slope of each is an array with its derivative in every one of them."""
+    return [Dual(x, one) for x, one in zip(at, to_mp(np.eye(len(at), dtype=int)), strict=True)]
 
 
 def ulps(got, want, size=0.0):
