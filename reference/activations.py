@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lossparity.reference.arithmetic import Operand, absolute, constant, exp, largest, log, where
+from lossparity.reference.arithmetic import Operand, constant, exp, largest, log, where
 from lossparity.reference.core import Argument, Array, Gradients, Integer, Real, Terms, loss, textbook
 
 _INPUT: dict[str, Argument] = {"input": Real(differentiable=True)}
@@ -99,8 +99,9 @@ def sigmoid(input: Any) -> Terms:
 @textbook(sigmoid)
 def sigmoid_textbook(input: Operand) -> Operand:
     """1 / (1 + e^-x) for x >= 0, e^x / (1 + e^x) for x < 0: no exponential overflows."""
-    e = exp(-absolute(input))
-    return where(input >= 0.0, 1.0, e) / (1.0 + e)
+    yes = input >= 0.0
+    e = exp(where(yes, -input, input))
+    return where(yes, 1.0, e) / (1.0 + e)
 
 
 @loss(_ALONG, reductions=())

@@ -25,6 +25,8 @@ with running errors, and in the dtype under test itself. So it may use only what
 Every array of real numbers reaches a form as an `Operand`, in the common shape where the loss broadcasts; labels
 reach it as int64 arrays, numbers as floats, flags and words as they are, and so does an array whose declaration says
 `constant` (the bounds of a clip). Arrays that a form makes of labels are exact. x[index] must name no entry twice.
+Where a smooth function is written in two branches, both come from one mask: with `yes = x >= 0`, -|x| is
+`where(yes, -x, x)`; the derivative of `absolute` at 0 is 0, and so would be the function's.
 
 Every operation's derivative is written with the operations of the same arithmetic, so each of them has reverse mode
 for nothing: what it costs is counted as what the framework's autodiff does, one operation after the other. A cotangent

@@ -323,8 +323,8 @@ class Loss:
             raise NotImplementedError(f"{self.name} has no textbook form")
         bound, shapes, scalar = self._bound((), arguments)
         tape = Tape(arithmetic)
-        operands = {name: self._operand(tape, name, bound[name]) for name in self._own}
         with np.errstate(all="ignore"):
+            operands = {name: self._operand(tape, name, bound[name]) for name in self._own}
             found = form(**{name: operands[name] for name in _parameters(form)})
             terms, denominator = found if isinstance(found, tuple) else (found, None)
             if scalar:

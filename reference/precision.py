@@ -315,7 +315,7 @@ class Bounded:
     def accumulate(self, x: Ball, y: Ball) -> Ball:
         z = self.add(x, y)
         alone = _nought(x) | _nought(y)
-        if np.any(alone):
+        if z.error is not None and np.any(alone):
             return Ball(z.value, np.where(alone, _error(x) + _error(y), z.error))
         return z
 
@@ -331,16 +331,27 @@ class Bounded:
             error, exact = np.abs(y.value) * x.error, _powers(y.value)
         else:
             error = np.abs(x.value) * y.error + (np.abs(y.value) + y.error) * x.error
-        return self._rounded(z, error, self.unit, self.tiny, (x, y), exact)
+        return self._rounded(z, error, self.unit, self.tiny, (x, y), exact, lambda: _nought(x) | _nought(y))
 
     def divide(self, x: Ball, y: Ball) -> Ball:
         z = x.value / y.value
         if y.error is None:
             error = None if x.error is None else x.error / np.abs(y.value)
-            return self._rounded(z, error, self.unit, self.tiny, (x, y), _powers(y.value))
+            return self._rounded(
+                z,
+                error,
+                self.unit,
+                self.tiny,
+                (x, y),
+                _powers(y.value),
+                lambda: _no_underflow(x, y),
+                lambda: y.value == 0.0,
+            )
         spread = np.abs(z) * y.error
         error = (spread if x.error is None else x.error + spread) / np.maximum(np.abs(y.value) - y.error, 0.0)
-        return self._rounded(z, error, self.unit, self.tiny, (x, y))
+        return self._rounded(
+            z, error, self.unit, self.tiny, (x, y), None, lambda: _no_underflow(x, y), lambda: y.value == 0.0
+        )
 
     def negative(self, x: Ball) -> Ball:
         return Ball(-x.value, x.error)
@@ -351,7 +362,8 @@ class Bounded:
     def exp(self, x: Ball) -> Ball:
         z = np.exp(x.value)
         error = None if x.error is None else z * np.expm1(x.error)
-        return self._rounded(z, error, 2.0 * self.unit, self.tiny, (x,), x.value == 0.0 if error is None else None)
+        exact = x.value == 0.0 if error is None else None
+        return self._rounded(z, error, 2.0 * self.unit, self.tiny, (x,), exact, lambda: x.value == -np.inf)
 
     def expm1(self, x: Ball) -> Ball:
         error = None if x.error is None else np.exp(x.value) * np.expm1(x.error)
@@ -359,11 +371,11 @@ class Bounded:
 
     def log(self, x: Ball) -> Ball:
         error = None if x.error is None else x.error / np.maximum(x.value - x.error, 0.0)
-        return self._rounded(np.log(x.value), error, 2.0 * self.unit, self.tiny, (x,))
+        return self._rounded(np.log(x.value), error, 2.0 * self.unit, self.tiny, (x,), pole=lambda: x.value == 0.0)
 
     def log1p(self, x: Ball) -> Ball:
         error = None if x.error is None else x.error / np.maximum(1.0 + x.value - x.error, 0.0)
-        return self._rounded(np.log1p(x.value), error, 2.0 * self.unit, self.tiny, (x,))
+        return self._rounded(np.log1p(x.value), error, 2.0 * self.unit, self.tiny, (x,), pole=lambda: x.value == -1.0)
 
     def sqrt(self, x: Ball) -> Ball:
         z = np.sqrt(x.value)
@@ -392,7 +404,9 @@ class Bounded:
         if of_p is not None:
             logs = np.where(z == 0.0, 0.0, np.abs(np.log(np.abs(x.value))))
             error = z * np.expm1(of_p * logs) + (0.0 if error is None else error)
-        return self._rounded(z, error, 2.0 * self.unit, self.tiny, (x,))
+        return self._rounded(
+            z, error, 2.0 * self.unit, self.tiny, (x,), None, lambda: x.value == 0.0, lambda: x.value == 0.0
+        )
 
     def product(self, x: Ball, y: Ball) -> Ball:
         z = self.multiply(x, y)
@@ -467,27 +481,38 @@ class Bounded:
         return Ball(move(np.asarray(x.value)), None if x.error is None else move(_spread(x)))
 
     def _rounded(
-        self, z: Any, error: Any, rounding: float, tiny: float, operands: tuple[Ball, ...], exact: Any = None
+        self,
+        z: Any,
+        error: Any,
+        rounding: float,
+        tiny: float,
+        operands: tuple[Ball, ...],
+        exact: Any = None,
+        zero: Callable[[], Any] = lambda: True,
+        pole: Callable[[], Any] = lambda: False,
     ) -> Ball:
-        """A result with the bound that its operands pass on, and what its own rounding adds."""
+        """A result with the bound that its operands pass on, and what its own rounding adds.
+
+        exact: where it is not rounded. zero: where a 0 is not an underflow. pole: where an infinity is no overflow.
+        """
         size = np.abs(z)
         lost = (size if error is None else size + error) * rounding
-        if exact is not None and np.any(exact):
-            if error is None and np.all(exact):
-                return Ball(z)
-            lost = np.where(exact, 0.0, lost)
         new = lost if error is None else error + lost
+        if exact is not None and np.any(exact):
+            new = np.where(exact, 0.0 if error is None else error, new)
         low = np.minimum.reduce(size if error is None else size - error, axis=None, initial=np.inf)
         high = np.maximum.reduce(size + new, axis=None, initial=0.0)
         if low >= self.format.smallest and high <= self.largest_number:  # False for NaN
             return Ball(z, new)
         before = 0.0 if error is None else error
-        new = np.where((size - before < self.format.smallest) & (size + before > 0.0), new + tiny, new)
+        nought = (size == 0.0) & (before == 0.0) & zero()
+        new = np.where((size - before < self.format.smallest) & ~nought, new + tiny, new)
         new = np.where(size + new > self.largest_number, np.inf, new)
         new = np.where(np.isnan(new), np.inf, new)
         if not np.all(np.isfinite(z)):
             sure = functools.reduce(np.logical_and, (_sure(each) for each in operands))
-            new = np.where(~np.isfinite(z) & sure, 0.0, new)
+            given = functools.reduce(np.logical_or, (~np.isfinite(each.value) for each in operands)) | pole()
+            new = np.where((np.isnan(z) | (np.isinf(z) & given)) & sure, 0.0, new)
         return Ball(z, new)
 
 
@@ -503,6 +528,11 @@ def _spread(x: Ball) -> Array:
 def _nought(x: Ball) -> Any:
     """Where a number is exactly 0."""
     return x.value == 0.0 if x.error is None else (x.value == 0.0) & (x.error == 0.0)
+
+
+def _no_underflow(x: Ball, y: Ball) -> Any:
+    """Where x / y is 0 because x is 0 or y infinite."""
+    return _nought(x) | np.isinf(y.value)
 
 
 def _sure(x: Ball) -> Any:

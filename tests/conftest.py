@@ -15,6 +15,7 @@ import pytest
 
 from lossparity.conformance.judge import Judge
 from lossparity.reference import Loss
+from lossparity.reference.precision import Exact
 
 Array = npt.NDArray[Any]
 # A definition takes the loss's arguments, arrays as arrays of mpf, and returns the terms and the mean's denominator.
@@ -108,6 +109,9 @@ def check(
         exact = {k: to_mp(v) if isinstance(v, np.ndarray) and v.dtype.kind == "f" else v for k, v in arguments.items()}
         want, divisor = _value(definition, exact, reduction)
         assert np.shape(value) == np.shape(want)
+        if loss.textbook:
+            textbook_value, textbook_gradients = loss.evaluate(Exact(mpmath.mp), {**arguments, **given}, cotangent)
+            assert_equals(textbook_value, want, "the textbook form")
         error = error_in_ulp(value, want, floor.get("value", 0.0))
         assert error <= ulp, f"value {value}, want {floats(want)}: {error} ulp"
         for name, gradient in gradients.items():
@@ -119,6 +123,19 @@ def check(
                 slopes = of_terms(np.full(np.shape(terms), float(cotangent / divisor)))[name]
             error = error_in_ulp(gradient, slopes, floor.get(name, 0.0))
             assert error <= ulp, f"gradient of {name}: {gradient.ravel()}, want {floats(slopes)}: {error} ulp"
+            if loss.textbook and divisor is None:
+                assert_equals(textbook_gradients[name], slopes, f"the textbook form's gradient of {name}")
+
+
+def assert_equals(got: Any, want: Any, what: str) -> None:
+    """Both are exact: they agree to what a difference quotient of step 1e-30 has of digits."""
+    for g, w in zip(np.ravel(np.asarray(got, dtype=object)), np.ravel(np.asarray(want, dtype=object)), strict=True):
+        same = (
+            g == w
+            or (mpmath.isnan(g) and mpmath.isnan(w))
+            or abs(g - w) <= abs(w) * mpmath.mpf(10) ** -25 + mpmath.mpf(10) ** -50
+        )
+        assert same, f"{what} is {mpmath.nstr(g, 20)}, want {mpmath.nstr(w, 20)}"
 
 
 @pytest.fixture
