@@ -17,7 +17,7 @@ from lossparity.adapters.base import Implementation
 from lossparity.conformance.cases import CASES, Case
 from lossparity.conformance.describe import DEFINITIONS
 from lossparity.conformance.judge import Judge
-from lossparity.conformance.matrix import Selection, checks
+from lossparity.conformance.matrix import Selection, SelectionError, checks
 from lossparity.conformance.record import Check
 from lossparity.reference.core import Array
 
@@ -73,13 +73,13 @@ def explain(identifier: str, seed: int) -> str:
 def _find(identifier: str) -> tuple[str, ModuleType, Check]:
     parts = identifier.split("/")
     if len(parts) != 7:
-        raise ValueError(
+        raise SelectionError(
             f"{identifier!r} is not a check's ID: loss/implementation/case/dtype/device/mode/aspect; "
             "copy one from the report"
         )
     loss, name, _, _, device, mode, _ = parts
     if loss not in DEFINITIONS:
-        raise ValueError(f"unknown loss {loss!r} in {identifier!r}; there are {', '.join(DEFINITIONS)}")
+        raise SelectionError(f"unknown loss {loss!r} in {identifier!r}; there are {', '.join(DEFINITIONS)}")
     for backend, registered in adapters.BACKENDS.items():
         # Only the backend whose implementation is asked for is imported; its name starts the implementation's.
         if registered.missing() or not name.startswith(registered.namespaces):
@@ -90,11 +90,11 @@ def _find(identifier: str) -> tuple[str, ModuleType, Check]:
             for check in checks(backend, module, selection):
                 if check.id == identifier:
                     return backend, module, check
-            raise ValueError(f"no check {identifier!r}; `lossparity list cases --loss {loss}` names the cases")
+            raise SelectionError(f"no check {identifier!r}; `lossparity list cases --loss {loss}` names the cases")
     gaps = [
         each.missing() for each in adapters.BACKENDS.values() if name.startswith(each.namespaces) and each.missing()
     ]
-    raise ValueError(f"no implementation {name!r} of {loss} here" + (f": {gaps[0]}" if gaps else ""))
+    raise SelectionError(f"no implementation {name!r} of {loss} here" + (f": {gaps[0]}" if gaps else ""))
 
 
 def _refusal(loss: str, arguments: Mapping[str, Any]) -> str:

@@ -24,6 +24,10 @@ from lossparity.conformance.record import Check
 DEFAULT_SEED = 0
 
 
+class SelectionError(ValueError):
+    """A selection with a word that there is not, or that does not read; the message says what there is."""
+
+
 @dataclass(frozen=True)
 class Selection:
     """Which checks are asked for. Empty means all of them; for devices and modes, the framework's first.
@@ -46,11 +50,11 @@ class Selection:
         return cls(**given)
 
     def validate(self) -> None:
-        """ValueError that says which word is wrong and what it may be."""
+        """SelectionError that says which word is wrong and what it may be."""
         for kind, given, known in (("loss", self.losses, tuple(DEFINITIONS)), ("dtype", self.dtypes, DTYPES)):
             for name in given:
                 if name not in known:
-                    raise ValueError(f"unknown {kind} {name!r}; there are {', '.join(known)}")
+                    raise SelectionError(f"unknown {kind} {name!r}; there are {', '.join(known)}")
         compile_expression(self.expression)
 
 
@@ -66,7 +70,7 @@ def compile_expression(expression: str) -> Callable[[str], bool]:
             raise SyntaxError
         code = compile(tree, "-k", "eval")
     except SyntaxError:
-        raise ValueError(f"-k {expression!r} does not read: join words with and, or, not and parentheses") from None
+        raise SelectionError(f"-k {expression!r} does not read: join words with and, or, not and parentheses") from None
     # Every word above is quoted by repr; what is left is and, or, not and parentheses.
     return lambda identifier: bool(eval(code, {"__builtins__": {}}, {"text": identifier.lower()}))  # noqa: S307
 

@@ -152,9 +152,16 @@ def save(run: Run, path: str | os.PathLike[str]) -> Path:
 
 
 def write_whole(path: str | os.PathLike[str], payload: bytes) -> Path:
-    """Write a file so that a reader sees the old content or the new, never a part of it."""
+    """Write a file so that a reader sees the old content or the new, never a part of it. An OSError names the file."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return _write_whole(path, payload)
+    except OSError as error:  # the system names a temporary file, or none
+        raise type(error)(error.errno, error.strerror, str(path)) from None
+
+
+def _write_whole(path: Path, payload: bytes) -> Path:
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as stream:

@@ -15,14 +15,18 @@ _STATUSES = ("crashed", "timeout", "complete", "not-run")
 _PLACE = ("python", "platform", "machine", "processor", "cpus")
 
 
+class MergeError(ValueError):
+    """Records that do not become one: what differs, and what to do."""
+
+
 def merge(runs: Sequence[Run]) -> Run:
     """One record of several: same seed, same lossparity, each check once.
 
-    A check that was not run here and ran there counts as run. ValueError, with the reason, for records that do not
+    A check that was not run here and ran there counts as run. MergeError, with the reason, for records that do not
     fit: another seed or lossparity, a backend in two versions, a check with two verdicts, a loss defined twice.
     """
     if not runs:
-        raise ValueError("merge needs at least one record; none was given")
+        raise MergeError("merge needs at least one record; none was given")
     _agree("seed", [run.seed for run in runs], "run them with the same --seed")
     _agree("data", [run.data for run in runs], "make them with the same lossparity, whose cases may differ otherwise")
     versions = [mapping(run.environment).get("lossparity") for run in runs]
@@ -48,7 +52,7 @@ def merge(runs: Sequence[Run]) -> Run:
 def _agree(what: str, values: Sequence[Any], remedy: str) -> None:
     for number, value in enumerate(values, start=1):
         if value != values[0]:
-            raise ValueError(
+            raise MergeError(
                 f"cannot merge: {what} is {values[0]!r} in record 1 and {value!r} in record {number}; {remedy}"
             )
 
@@ -66,7 +70,7 @@ def _checks(runs: Sequence[Run]) -> list[Check]:
                 continue
             earlier, where = found[check.id]
             if check.verdict not in (earlier.verdict, "not-run"):
-                raise ValueError(
+                raise MergeError(
                     f"cannot merge: check {check.id} is {earlier.verdict} in record {where} and {check.verdict} in "
                     f"record {number}; compare such records with `lossparity diff`"
                 )
@@ -99,7 +103,7 @@ def _backend_environment(
     if not seen.get("packages"):
         return dict(before)
     if before["packages"] != seen["packages"]:
-        raise ValueError(
+        raise MergeError(
             f"cannot merge: {name} ran with {_versions(before)} in an earlier record and with {_versions(seen)} in "
             f"record {number}; compare versions with `lossparity diff` or `lossparity gate`"
         )
@@ -148,7 +152,7 @@ def _union(what: str, tables: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     for number, table in enumerate(tables, start=1):
         for name, entry in table.items():
             if _text(merged.setdefault(name, entry)) != _text(entry):
-                raise ValueError(
+                raise MergeError(
                     f"cannot merge: {what} {name} is described differently in record {number} than before; "
                     "the records come from different sources of lossparity"
                 )

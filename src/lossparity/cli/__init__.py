@@ -12,7 +12,8 @@ from collections.abc import Sequence
 
 import lossparity
 from lossparity.cli import accept, bisect, diff, explain, gate, listing, merge, report, run, sweep
-from lossparity.cli.exits import BROKEN, HOLDS, INCOMPLETE, USAGE, IncompleteError, UsageError
+from lossparity.cli.exits import BROKEN, HOLDS, INCOMPLETE, USAGE, IncompleteError, UsageError, answer
+from lossparity.cli.terminal import output
 
 __all__ = ["BROKEN", "HOLDS", "INCOMPLETE", "USAGE", "IncompleteError", "UsageError", "main"]
 
@@ -22,23 +23,15 @@ COMMANDS = (run, report, merge, gate, diff, accept, sweep, bisect, explain, list
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    options = _parser().parse_args(words)
-    options.words = words
-    try:
-        code: int = options.command(options)
-    except (UsageError, ValueError) as error:
-        print(f"lossparity: {error}", file=sys.stderr)
-        return USAGE
-    except IncompleteError as error:
-        print(f"lossparity: {error}", file=sys.stderr)
-        return INCOMPLETE
-    except OSError as error:
-        print(f"lossparity: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
-        return USAGE
-    except KeyboardInterrupt:
-        print("\nlossparity: interrupted; nothing was written", file=sys.stderr)
-        return INCOMPLETE
-    return code
+    with output():
+
+        def command() -> int:
+            code: int = options.command(options)
+            sys.stdout.flush()  # here, where a full disk can still be told
+            return code
+
+        options = _parser().parse_args(words, argparse.Namespace(words=words, debug=False))
+        return answer(command, debug=options.debug)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -51,4 +44,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for each in COMMANDS:
         each.add(commands)
+    for words in (parser, *commands.choices.values()):  # before and behind the command's name
+        words.add_argument(
+            "--debug", action="store_true", default=argparse.SUPPRESS, help="show the traceback of an error"
+        )
     return parser

@@ -9,7 +9,7 @@ from typing import Any
 
 import lossparity
 from lossparity.cli.again import run_again
-from lossparity.cli.compared import judged, policy_of
+from lossparity.cli.compared import judged
 from lossparity.cli.exits import HOLDS, INCOMPLETE, UsageError
 from lossparity.cli.options import add_execution, add_policy
 
@@ -29,7 +29,7 @@ def command(options: argparse.Namespace) -> int:
     """Run it; the exit code."""
     from lossparity.conformance import record
     from lossparity.conformance.execution.run import exit_code
-    from lossparity.reports import formats, gate
+    from lossparity.reports import formats, gate, policy
     from lossparity.reports.comparability import IncomparableError
 
     if not options.reason.strip():
@@ -39,17 +39,16 @@ def command(options: argparse.Namespace) -> int:
     if options.candidate != "now":
         candidate = lossparity.load(options.candidate)
     elif baseline is not None:
-        candidate = run_again(baseline, options)
+        candidate = run_again(baseline, options.baseline, options)
     else:
         raise UsageError(f"there is no {path} to repeat; make a record with `lossparity run --quick -o DIR` first")
     findings: list[str] = []
     words = f"a first baseline of {len(candidate.checks):,} checks"
     gaps = ["the candidate's own run is incomplete"] if exit_code(candidate) == INCOMPLETE else []
     if baseline is not None:
-        options.backend, options.require_backend, options.require_device, options.quick = [], [], [], False
-        options.other_machine = True
+        names = (options.baseline, options.candidate)
         try:
-            comparison = judged(baseline, candidate, options, policy_of(options))
+            comparison = judged(baseline, candidate, policy.load(options.policy), names, other_machine=True)
             words, gaps = comparison.sentence, gaps or comparison.decision.gaps
             findings = [each.finding.says for each in comparison.judged]
         except IncomparableError as error:

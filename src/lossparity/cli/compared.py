@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
@@ -13,42 +12,42 @@ from lossparity.cli.exits import UsageError
 from lossparity.cli.options import known
 
 
-def judged(baseline: Any, candidate: Any, options: argparse.Namespace, policy: Any) -> Any:
-    """What changed, judged by the policy, of the part that the options ask for."""
+def judged(
+    baseline: Any,
+    candidate: Any,
+    policy: Any,
+    names: tuple[str, str],
+    *,
+    backends: Sequence[str] = (),
+    quick: bool = False,
+    other_machine: bool = False,
+    require_backends: Sequence[str] = (),
+    require_devices: Sequence[str] = (),
+) -> Any:
+    """What changed, judged by the policy.
+
+    names: what to call the two. backends, quick: only this part of both. other_machine, require_backends and
+    require_devices: as `compare` and `decide` take them.
+    """
     from lossparity.conformance.cases import CASES
     from lossparity.reports.diff import compare, narrow
     from lossparity.reports.findings import backend_names
     from lossparity.reports.formats import Comparison
     from lossparity.reports.gate import decide
 
-    known("backend", options.backend, backend_names(baseline))
+    known("backend", backends, backend_names(baseline))
 
     def part(run: Any) -> Any:
-        run = narrow(run, options.backend)
-        if options.quick:
+        run = narrow(run, backends)
+        if quick:
             slow = {(loss, name) for loss, cases in CASES.items() for name, case in cases.items() if not case.quick}
             run.checks = [check for check in run.checks if (check.loss, check.case) not in slow]
         return run
 
     after = part(candidate)
-    diff = compare(
-        part(baseline),
-        after,
-        names=(options.baseline, options.candidate),
-        drift_factor=policy.drift_factor,
-        other_machine=options.other_machine,
-    )
-    decision = decide(
-        diff, after, policy, require_backends=options.require_backend, require_devices=options.require_device
-    )
+    diff = compare(part(baseline), after, names=names, drift_factor=policy.drift_factor, other_machine=other_machine)
+    decision = decide(diff, after, policy, require_backends=require_backends, require_devices=require_devices)
     return Comparison(diff, decision)
-
-
-def policy_of(options: argparse.Namespace) -> Any:
-    """The policy that --policy names, or the nearest."""
-    from lossparity.reports import policy
-
-    return policy.load(options.policy)
 
 
 def targets_of(given: Sequence[str]) -> list[tuple[str, Path | None]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import lossparity
 from lossparity.cli.again import comparable_now, run_again
-from lossparity.cli.compared import emit, judged, policy_of, summarize, targets_of
+from lossparity.cli.compared import emit, judged, summarize, targets_of
 from lossparity.cli.exits import UsageError
 from lossparity.cli.options import add_comparison, add_environments, add_execution, add_policy, writable
 from lossparity.cli.releases import plan_of
@@ -49,58 +49,73 @@ def add(commands: Any) -> None:
 
 def command(options: argparse.Namespace) -> int:
     """Run it; the exit code."""
-    from lossparity.conformance import record
-    from lossparity.reports import html
+    from lossparity.reports import policy
     from lossparity.reports.formats import FORMATS
 
     targets = targets_of(options.format)
-    policy = policy_of(options)
+    rules = policy.load(options.policy)
+    output = Path(options.output) if options.output else None
     if options.before or options.after:
-        return _gate_releases(options, targets, policy)
-    if not options.baseline or not options.candidate:
-        raise UsageError("gate takes BASELINE and CANDIDATE, or --from and --to")
-    baseline = lossparity.load(options.baseline)
-    now = options.candidate == "now"
-    if options.output:
-        writable(Path(options.output))
-    if now:
-        comparable_now(baseline, options)
-    candidate = run_again(baseline, options) if now else lossparity.load(options.candidate)
-    if options.output and now:
-        record.save(candidate, Path(options.output) / "parity.json")
-        html.write(candidate, Path(options.output) / "parity.html")
-    comparison = judged(baseline, candidate, options, policy)
-    if options.output:
-        targets.append(("html", Path(options.output) / "gate.html"))
+        before, after, names = _releases(options, output)
+    else:
+        before, after, names = _records(options, output)
+    comparison = judged(
+        before,
+        after,
+        rules,
+        names,
+        backends=options.backend,
+        quick=options.quick,
+        other_machine=options.other_machine,
+        require_backends=options.require_backend,
+        require_devices=options.require_device,
+    )
+    if output:
+        targets.append(("html", output / "gate.html"))
     emit(comparison, targets, FORMATS)
     summarize(comparison)
     return int(comparison.decision.code)
 
 
-def _gate_releases(options: argparse.Namespace, targets: list[tuple[str, Path | None]], policy: Any) -> int:
-    """The gate over two releases that are built, run and compared here."""
+def _records(options: argparse.Namespace, output: Path | None) -> tuple[Any, Any, tuple[str, str]]:
+    """Both sides and what to call them: two records, or one and what is installed now."""
+    from lossparity.conformance import record
+    from lossparity.reports import html
+
+    if not options.baseline or not options.candidate:
+        raise UsageError("gate takes BASELINE and CANDIDATE, or --from and --to")
+    names = (options.baseline, options.candidate)
+    baseline = lossparity.load(options.baseline)
+    if output:
+        writable(output)
+    if options.candidate != "now":
+        return baseline, lossparity.load(options.candidate), names
+    comparable_now(baseline, options.baseline, other_machine=options.other_machine)
+    candidate = run_again(baseline, options.baseline, options, backends=options.backend, quick=options.quick)
+    if output:
+        record.save(candidate, output / "parity.json")
+        html.write(candidate, output / "parity.html")
+    return baseline, candidate, names
+
+
+def _releases(options: argparse.Namespace, output: Path | None) -> tuple[Any, Any, tuple[str, str]]:
+    """Both sides and what to call them: two releases that are built and run here."""
     from lossparity.conformance import record
     from lossparity.conformance.execution.environments import label
     from lossparity.conformance.execution.upgrade import both, sides
-    from lossparity.reports.formats import FORMATS
+    from lossparity.conformance.matrix import Selection
 
     if options.baseline or not (options.before and options.after):
         raise UsageError("give --from and --to, and no record beside them; or BASELINE and CANDIDATE")
     if options.python:
         raise UsageError("--python does not go with --from and --to, which make their own environments")
     pins = sides(options.before, options.after)
-    if options.output:
-        writable(Path(options.output))
-    with plan_of(options) as plan:
+    if output:
+        writable(output)
+    with plan_of(options, options.backend, selection=Selection(quick=options.quick)) as plan:
         before, after = both(*pins, plan)
-    options.baseline, options.candidate = map(label, pins)
-    if options.baseline == options.candidate:
-        options.candidate += " again"
-    comparison = judged(before, after, options, policy)
-    if options.output:
-        for name, run in (("before", before), ("after", after)):
-            record.save(run, Path(options.output) / f"{name}.json")
-        targets.append(("html", Path(options.output) / "gate.html"))
-    emit(comparison, targets, FORMATS)
-    summarize(comparison)
-    return int(comparison.decision.code)
+    if output:
+        record.save(before, output / "before.json")
+        record.save(after, output / "after.json")
+    old, new = map(label, pins)
+    return before, after, (old, f"{new} again" if old == new else new)

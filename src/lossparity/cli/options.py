@@ -91,6 +91,31 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def selection_of(options: argparse.Namespace) -> Any:
+    """The checks that the options of `add_selection` ask for."""
+    from lossparity.conformance.matrix import Selection
+
+    selection = Selection(
+        tuple(options.loss),
+        tuple(options.dtype),
+        tuple(options.device),
+        tuple(options.mode),
+        options.expression,
+        options.quick,
+    )
+    selection.validate()
+    return selection
+
+
+def execution_of(options: argparse.Namespace) -> dict[str, Any]:
+    """What the options of `add_execution` say, as arguments of `run` and of `Plan`; no more than they say."""
+    said = {"timeout": options.timeout, "jobs": options.jobs}
+    return {
+        "command": ["lossparity", *options.words],
+        **{name: value for name, value in said.items() if value is not None},
+    }
+
+
 def known(kind: str, given: Sequence[str], there: Any) -> None:
     """Refuse a name that there is not."""
     for name in given:

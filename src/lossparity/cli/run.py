@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lossparity.cli.exits import UsageError
-from lossparity.cli.options import add_execution, add_selection, known, pythons_of, writable
+from lossparity.cli.options import add_execution, add_selection, execution_of, known, pythons_of, selection_of, writable
 from lossparity.cli.terminal import progress_lines
 
 
@@ -27,21 +27,13 @@ def command(options: argparse.Namespace) -> int:
     """Run it; the exit code."""
     from lossparity import adapters
     from lossparity.conformance import record
-    from lossparity.conformance.execution.run import DEFAULT_JOBS, DEFAULT_TIMEOUT, exit_code, run
-    from lossparity.conformance.matrix import DEFAULT_SEED, Selection
+    from lossparity.conformance.execution.run import exit_code, run
+    from lossparity.conformance.matrix import DEFAULT_SEED
     from lossparity.reports import html
     from lossparity.reports.summary import summary
 
     known("backend", options.backend, adapters.BACKENDS)
-    selection = Selection(
-        tuple(options.loss),
-        tuple(options.dtype),
-        tuple(options.device),
-        tuple(options.mode),
-        options.expression,
-        options.quick,
-    )
-    selection.validate()
+    selection = selection_of(options)
     pythons = pythons_of(options.python, adapters.BACKENDS)
     folder = Path(options.output)
     writable(folder)
@@ -51,10 +43,8 @@ def command(options: argparse.Namespace) -> int:
             selection,
             seed=DEFAULT_SEED if options.seed is None else options.seed,
             pythons=pythons,
-            timeout=options.timeout or DEFAULT_TIMEOUT,
-            jobs=options.jobs or DEFAULT_JOBS,
-            command=["lossparity", *options.words],
             progress=progress,
+            **execution_of(options),
         )
     if not result.checks:
         raise UsageError("no check matches what was asked for; `lossparity list cases` names them")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lossparity.cli.exits import HOLDS, INCOMPLETE
-from lossparity.cli.options import add_environments, add_execution, add_selection, writable
+from lossparity.cli.options import add_environments, add_execution, add_selection, selection_of, writable
 from lossparity.cli.releases import plan_of
 
 
@@ -38,7 +38,7 @@ def command(options: argparse.Namespace) -> int:
     if options.output:
         writable(Path(options.output))
     rungs: list[ladder.Rung] = []
-    with plan_of(options) as plan:
+    with plan_of(options, options.backend, selection=selection_of(options)) as plan:
         for step in sweep(options.package, options.versions, plan):
             rungs.append(ladder.climb(options.package, rungs, step.version, step.run, step.problem))
     for rung in rungs:
