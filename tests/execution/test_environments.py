@@ -240,7 +240,7 @@ def test_the_library_is_lossparity_and_nothing_else() -> None:
     with environments.library() as folder:
         assert [each.name for each in Path(folder).iterdir()] == ["lossparity"]
         inside = Path(folder) / "lossparity"
-        assert (inside / "conformance" / "worker.py").is_file()
+        assert (inside / "conformance" / "execution" / "worker.py").is_file()
         assert not any(each.is_symlink() or each.name == "__pycache__" for each in inside.rglob("*"))
     assert not Path(folder).exists()
 
