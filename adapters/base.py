@@ -3,12 +3,7 @@
 An adapter module defines
 
     IMPLEMENTATIONS   filled by its `implements = implementations(IMPLEMENTATIONS)` decorator,
-    MODES             name -> evaluate function; the first is the default ("eager"),
-    devices()         the devices that the framework sees, in the names of lossparity: cpu, cpu:1, cuda:0, mps.
-
-It may also define
-
-    REFUSED           (kind of device, dtype) -> why the framework does not have that dtype there.
+    ENGINE            the engine that its functions run on: `engines.load("torch")` (adapters/engines/__init__.py).
 
 It names its framework as the implementations do (`import tensorflow as tf` for "tf.nn.softmax"), so that what they call
 can be looked up. For the census of what the framework offers it may also define
@@ -17,25 +12,52 @@ can be looked up. For the census of what the framework offers it may also define
     LOSS_CLASSES      the framework's base classes, from which only losses are derived,
     EXCLUDED          dotted name -> why it is left out on purpose. What looks like a loss (conformance/census.py), has
                       no implementation above and is not excluded, is reported as uncovered.
-
-An evaluate function is
-
-    evaluate(function, arrays, options, differentiable, cotangent, device) -> (value, gradients)
-
-It places every array of `arrays` (NumPy, in the dtype under test, labels int64) on `device` as the framework's own
-tensor, without a change of dtype or of memory layout, calls `function(**tensors, **options)`, and returns
-NumPy arrays: the value, and for each name in `differentiable` the gradient by the framework's own autodiff under
-`cotangent(value.shape)` (None where the framework says that there is no path). What the framework raises is let
-through, and so are its warnings, which go into the record and are not printed.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
+
+
+def _no_direction(shape: tuple[int, ...]) -> Any:
+    raise ValueError(f"a second derivative is along a direction; none was given for shape {shape}")
+
+
+@dataclass(frozen=True)
+class Request:
+    """One call of an implementation, as an engine runs it.
+
+    function, arrays, options: what is called, `function(**arrays as tensors, **options)`. Floating arrays are exact in
+        `dtype`, and float32 where NumPy does not have that; labels are int64.
+    dtype, device, cotangent: where and in what; the cotangent of a value of a shape.
+    differentiable: the arguments whose gradients are asked for; with none, the value is computed without autodiff.
+    direction: of a second derivative, along which the gradient is differentiated; of a shape, like `cotangent`.
+    """
+
+    function: Callable[..., Any]
+    arrays: Mapping[str, Any]
+    options: Mapping[str, Any]
+    differentiable: Sequence[str]
+    cotangent: Callable[[tuple[int, ...]], Any]
+    device: str
+    dtype: str
+    direction: Callable[[tuple[int, ...]], Any] = _no_direction
+
+
+class Answer(NamedTuple):
+    """What an engine returns of one call, as NumPy arrays.
+
+    gradients: by argument; None where the framework sees no path to it.
+    dtypes: the dtype of "value" or of "gradient:<argument>" where NumPy has no such dtype; its numbers are float32.
+    """
+
+    value: Any
+    gradients: Mapping[str, Any]
+    dtypes: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)

@@ -20,22 +20,19 @@ import keras
 import tensorflow as tf
 from packaging.version import Version
 
+from lossparity.adapters import engines
 from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue, Unsupported, implementations
-from lossparity.adapters.tensorflow import (
+from lossparity.adapters.engines.tensorflow import (
     MASKED_NAN,
     SOFTMAX_ISSUES,
     UNIT_TARGETS,
     classes_last,
-    devices,
-    evaluate,
     zero_at_nan,
 )
 
-__all__ = ["IMPLEMENTATIONS", "MODES", "devices"]
-
 IMPLEMENTATIONS: list[Implementation] = []
 implements = implementations(IMPLEMENTATIONS)
-MODES = {"eager": evaluate}
+ENGINE = engines.load("tensorflow")
 
 _DOCS = "https://keras.io/api/losses/"
 _SOURCE = "https://github.com/keras-team/keras/blob/v3.15.0/keras/src/"

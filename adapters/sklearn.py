@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import sklearn
 from sklearn import metrics
 
+from lossparity.adapters import engines
 from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue, Unsupported, implementations
 from lossparity.reference.core import REDUCTIONS
 
@@ -35,28 +35,7 @@ AVERAGES = ("mean", "mean_with_sample_weight")
 SUMS_TOO = (*AVERAGES, "sum")
 NO_GRADIENT = {"*": "a metric of scikit-learn has no gradient"}
 VERSION = tuple(int(part) for part in sklearn.__version__.split(".")[:2])
-
-
-def devices() -> list[str]:
-    """NumPy arrays live on the CPU."""
-    return ["cpu"]
-
-
-def evaluate(
-    function: Callable[..., Any],
-    arrays: Mapping[str, Any],
-    options: Mapping[str, Any],
-    differentiable: Sequence[str],
-    cotangent: Callable[[tuple[int, ...]], Any],  # noqa: ARG001  not without gradients
-    device: str,  # noqa: ARG001  there is but one
-) -> tuple[Any, dict[str, Any]]:
-    """The value of `function`, as adapters/base.py says; no gradient is ever asked for (NO_GRADIENT)."""
-    with np.errstate(invalid="ignore"):  # it warns of each NaN
-        value = function(**arrays, **options)
-    return np.asarray(value), dict.fromkeys(differentiable)
-
-
-MODES = {"eager": evaluate}
+ENGINE = engines.load("numpy")
 
 
 def per_sample(weight: Any) -> Any:

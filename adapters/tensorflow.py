@@ -1,26 +1,26 @@
 """TensorFlow: tf.nn, the losses of tf.compat.v1, and the activations.
 
-TensorFlow's tensors have no strides, so that of an array's memory layout only the numbers arrive. Classes lie along
-the last axis here and along axis 1 in the reference: where an entry point takes no axis, `classes_last` moves it.
+Classes lie along the last axis here and along axis 1 in the reference: where an entry point takes no axis,
+`classes_last` moves it.
 """
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import os
-import re
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # else half a page about drivers on every import
-
-import tensorflow as tf
-
+from lossparity.adapters import engines
 from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue, Unsupported, implementations
+from lossparity.adapters.engines.tensorflow import (  # before tensorflow itself, whose drivers it silences
+    MASKED_NAN,
+    SOFTMAX_ISSUES,
+    UNIT_TARGETS,
+    classes_last,
+    zero_at_nan,
+)
+
+import tensorflow as tf  # isort: skip
 
 IMPLEMENTATIONS: list[Implementation] = []
 implements = implementations(IMPLEMENTATIONS)
@@ -40,79 +40,7 @@ EXCLUDED = {
     "tf.compat.v1.losses.get_regularization_losses": "reads the graph's collection",
     "tf.compat.v1.losses.get_total_loss": "reads the graph's collection",
 }
-
-
-def devices() -> list[str]:
-    """The logical devices, the first CPU first: cpu, cpu:1, cuda:0."""
-    kinds = {"CPU": "cpu", "GPU": "cuda"}
-    found = [device.name.split(":")[-2:] for device in tf.config.list_logical_devices()]
-    names = [f"{kinds[kind]}:{index}" for kind, index in found if kind in kinds]
-    return sorted(("cpu" if name == "cpu:0" else name for name in names), key=lambda name: (name[:3] != "cpu", name))
-
-
-def _warn(record: logging.LogRecord) -> bool:
-    """Turn a logged deprecation ("From file:line: ...") into a warning; let other records pass."""
-    said = record.getMessage()
-    if "deprecated" not in said:
-        return True
-    warnings.warn(re.sub(r"^From \S+: ", "", said), DeprecationWarning, stacklevel=2)
-    return False
-
-
-@contextlib.contextmanager
-def deprecations() -> Iterator[None]:
-    """TensorFlow logs, once in a process, what it is going to remove: here that is a warning, as it is elsewhere."""
-    logger = tf.get_logger()
-    logger.addFilter(_warn)
-    try:
-        yield
-    finally:
-        logger.removeFilter(_warn)
-
-
-def evaluate(
-    function: Callable[..., Any],
-    arrays: Mapping[str, Any],
-    options: Mapping[str, Any],
-    differentiable: Sequence[str],
-    cotangent: Callable[[tuple[int, ...]], Any],
-    device: str,
-) -> tuple[Any, dict[str, Any]]:
-    """Value and gradients of `function`, as adapters/base.py says."""
-    kind, _, index = device.partition(":")
-    gradients: dict[str, Any] = dict.fromkeys(differentiable)
-    with deprecations(), tf.device(f"{'GPU' if kind == 'cuda' else 'CPU'}:{index or 0}"):
-        tensors = {name: tf.constant(array) for name, array in arrays.items()}
-        leaves = [tensors[name] for name in differentiable]
-        with tf.GradientTape() as tape:
-            tape.watch(leaves)
-            value = function(**tensors, **options)
-        if differentiable:
-            seed = tf.constant(np.asarray(cotangent(tuple(value.shape))), dtype=value.dtype)
-            for name, gradient in zip(differentiable, tape.gradient(value, leaves, seed), strict=True):
-                gradients[name] = None if gradient is None else np.asarray(tf.convert_to_tensor(gradient))
-    return np.asarray(value), gradients
-
-
-MODES = {"eager": evaluate}
-
-
-def zero_at_nan(function: str) -> KnownIssue:
-    """What the gradient of a comparison does with NaN, for which every comparison is false."""
-    return KnownIssue(
-        "nan-gradient-0",
-        f"The gradient of {function} at NaN is 0: a NaN in the prediction leaves the weights that made it as they are.",
-        _SOURCE,
-        versions=">=2.13",
-        symptom="zero",
-        aspects=("gradient:input",),
-        when=lambda call: bool(np.isnan(call.arguments["input"]).any()),
-    )
-
-
-def classes_last(tensor: Any) -> Any:
-    """The tensor with its axis 1, the classes of the reference, moved to the end."""
-    return tensor if tensor.ndim < 3 else tf.transpose(tensor, [0, *range(2, tensor.ndim), 1])
+ENGINE = engines.load("tensorflow")
 
 
 # --- Activations
@@ -121,27 +49,6 @@ def classes_last(tensor: Any) -> Any:
 @implements("sigmoid", "tf.nn.sigmoid")
 def sigmoid(input):  # type: ignore[no-untyped-def]
     return tf.nn.sigmoid(input)
-
-
-def _onednn() -> bool:
-    """Whether oneDNN's kernels are used on the CPU: that depends on the processor and on TF_ENABLE_ONEDNN_OPTS."""
-    from tensorflow.python.util import _pywrap_util_port
-
-    return bool(_pywrap_util_port.IsMklEnabled())
-
-
-_ONEDNN_NAN = KnownIssue(
-    "onednn-nan",
-    "In float32 on the CPU, oneDNN's softmax turns a row that holds NaN into zeros around the NaN.",
-    "https://github.com/tensorflow/tensorflow/blob/v2.21.0/tensorflow/core/kernels/mkl/mkl_softmax_op.cc",
-    versions=">=2.13",
-    symptom="zero",
-    aspects=("value",),
-    when=lambda call: (
-        call.device.startswith("cpu") and call.dtype == "float32" and bool(np.isnan(call.arguments["input"]).any())
-    ),
-)
-SOFTMAX_ISSUES = (_ONEDNN_NAN,) if _onednn() else ()
 
 
 @implements("softmax", "tf.nn.softmax", known_issues=SOFTMAX_ISSUES)
@@ -196,23 +103,6 @@ def weighted_cross_entropy_with_logits(input, target, pos_weight=None):  # type:
     return tf.nn.weighted_cross_entropy_with_logits(
         labels=target, logits=input, pos_weight=1.0 if pos_weight is None else pos_weight
     )
-
-
-UNIT_TARGETS = Dialect(
-    "unit-targets",
-    "The gradient takes each row of probabilities to sum to 1: documented to be wrong where it does not.",
-    "https://www.tensorflow.org/api_docs/python/tf/nn/softmax_cross_entropy_with_logits",
-    parameters={"unit_targets": True},
-)
-MASKED_NAN = KnownIssue(
-    "masked-nan",
-    "A logit of -inf under a probability of 0 makes the loss NaN: 0 * inf. Of class indices it does not.",
-    "https://github.com/tensorflow/tensorflow/blob/v2.21.0/tensorflow/core/kernels/xent_op.h",
-    versions=">=2.13",
-    symptom="nan",
-    aspects=("value",),
-    when=lambda call: not _indices(call) and bool(np.isneginf(call.arguments["input"]).any()),
-)
 
 
 @implements(

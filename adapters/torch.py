@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  torch's own convention
 from torch import nn
 
+from lossparity.adapters import engines
 from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue, Unsupported, implementations
 
 IMPLEMENTATIONS: list[Implementation] = []
@@ -29,49 +30,7 @@ EXCLUDED = {
     "torch.nn.LinearCrossEntropyOptions": "options of linear_cross_entropy",
     "torch.nn.NLLLoss2d": "the former name of torch.nn.NLLLoss, which it is derived from unchanged",
 }
-
-
-REFUSED = {("mps", "float64"): "Apple's GPU has no float64"}
-
-
-def devices() -> list[str]:
-    """cpu, then every CUDA device, then Apple's GPU."""
-    found = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
-    return [*found, "mps"] if torch.backends.mps.is_available() else found
-
-
-def place(array: Any, device: str) -> torch.Tensor:
-    """The array as a tensor on `device`, with its dtype and its strides (`Tensor.to` would close the gaps)."""
-    tensor = torch.from_numpy(array)
-    if device == "cpu":
-        return tensor
-    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=device).copy_(tensor)
-
-
-def evaluate(
-    function: Callable[..., Any],
-    arrays: Mapping[str, Any],
-    options: Mapping[str, Any],
-    differentiable: Sequence[str],
-    cotangent: Callable[[tuple[int, ...]], Any],
-    device: str,
-) -> tuple[Any, dict[str, Any]]:
-    """Value and gradients of `function`, as adapters/base.py says."""
-    tensors = {name: place(array, device) for name, array in arrays.items()}
-    for name in differentiable:
-        tensors[name].requires_grad_()
-    value = function(**tensors, **options)
-    gradients: dict[str, Any] = dict.fromkeys(differentiable)
-    if differentiable and value.requires_grad:
-        seed = torch.from_numpy(np.asarray(cotangent(tuple(value.shape)))).to(value)
-        leaves = [tensors[name] for name in differentiable]
-        found = torch.autograd.grad(value, leaves, seed, allow_unused=True)
-        for name, gradient in zip(differentiable, found, strict=True):
-            gradients[name] = None if gradient is None else gradient.cpu().numpy()
-    return value.detach().cpu().numpy(), gradients
-
-
-MODES = {"eager": evaluate}
+ENGINE = engines.load("torch")
 
 
 def given(**options: Any) -> dict[str, Any]:

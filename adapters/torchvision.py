@@ -7,10 +7,8 @@ import numpy as np
 import torchvision
 from torchvision import ops
 
+from lossparity.adapters import engines
 from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue, implementations
-from lossparity.adapters.torch import MODES, REFUSED, devices
-
-__all__ = ["IMPLEMENTATIONS", "MODES", "REFUSED", "devices"]
 
 IMPLEMENTATIONS: list[Implementation] = []
 implements = implementations(IMPLEMENTATIONS)
@@ -21,6 +19,7 @@ DOCS = "https://docs.pytorch.org/vision/stable/generated/torchvision.ops."
 SOURCE = "https://github.com/pytorch/vision/blob/v0.22.0/torchvision/ops/"
 
 NAMESPACES = ("torchvision.ops",)
+ENGINE = engines.load("torch")
 
 _ALPHA = Dialect(
     "any-alpha",

@@ -23,6 +23,7 @@ class Outcome:
 
     value: Array | None = None
     gradients: Mapping[str, Array | None] = dataclasses.field(default_factory=dict)
+    dtypes: Mapping[str, str] = dataclasses.field(default_factory=dict)
     error: BaseException | None = None
 
 

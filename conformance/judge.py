@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from packaging.specifiers import SpecifierSet  # pytest, which we need, needs it
 
-from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue
+from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue, Request
 from lossparity.conformance import tolerance, warned
 from lossparity.conformance.cases import CASES, Case
 from lossparity.conformance.compare import (
@@ -32,18 +32,18 @@ from lossparity.conformance.compare import (
 from lossparity.conformance.describe import DEFINITIONS
 from lossparity.conformance.matrix import applies, aspects, gradients_of, unsupported
 from lossparity.conformance.record import Check
-from lossparity.reference.core import Array, Gradients
+from lossparity.reference.core import Gradients
 
 
 class Judge:
     """Decides the checks of one backend. Calls and expectations are kept, so that aspects share them."""
 
     def __init__(self, module: ModuleType, seed: int, version: str) -> None:
-        self.module = module
+        self.engine = module.ENGINE
         self.seed = seed
         self.version = version
         self.implementations = {(each.loss, each.name): each for each in module.IMPLEMENTATIONS}
-        self.devices = tuple(module.devices())
+        self.devices = tuple(self.engine.devices())
         self.outcome = functools.lru_cache(maxsize=8)(self._outcome)
         self.expected = functools.lru_cache(maxsize=4096)(self._expected)
         self.call = functools.lru_cache(maxsize=64)(self._call)
@@ -75,11 +75,11 @@ class Judge:
         implementation = self.implementations[check.loss, check.implementation]
         if check.device not in self.devices:
             return Ruling("not-run", f"no device {check.device} here; there are {', '.join(self.devices)}")
-        if check.mode not in self.module.MODES:
-            return Ruling("not-run", f"no mode {check.mode}; there are {', '.join(self.module.MODES)}")
+        if check.mode not in self.engine.MODES:
+            return Ruling("not-run", f"no mode {check.mode}; there are {', '.join(self.engine.MODES)}")
         if check.aspect.startswith("dialect:"):
             return self._still_needed(implementation, check)
-        refused = getattr(self.module, "REFUSED", {}).get((check.device.partition(":")[0], check.dtype))
+        refused = self.engine.REFUSED.get((check.device.partition(":")[0], check.dtype))
         if refused:
             return Ruling("unsupported", refused)
         return self._judge(implementation, CASES[check.loss][check.case], check)
@@ -111,14 +111,10 @@ class Judge:
 
     def _outcome(self, implementation: Implementation, case: Case, dtype: str, device: str, mode: str) -> Outcome:
         """Run the framework."""
-        arrays, options = self.handed_over(implementation, case, dtype)
-        differentiable = self.differentiable(implementation, case)
-        cotangent = functools.partial(case.cotangent, self.seed, dtype)
-        evaluate = self.module.MODES[mode]
+        request = self.request(implementation, case, dtype, device)
         with warned.listening() as caught:
             try:
-                value, gradients = evaluate(implementation.function, arrays, options, differentiable, cotangent, device)
-                outcome = Outcome(value, gradients)
+                outcome = Outcome(*self.engine.MODES[mode](request))
             except Exception as error:  # whatever a framework raises is its answer
                 outcome = Outcome(error=error)
         for warning in caught:
@@ -128,14 +124,20 @@ class Judge:
                 self._news.setdefault(key, []).append(text)
         return outcome
 
-    def handed_over(
-        self, implementation: Implementation, case: Case, dtype: str
-    ) -> tuple[dict[str, Array], dict[str, Any]]:
+    def request(self, implementation: Implementation, case: Case, dtype: str, device: str) -> Request:
         """What the implementation is called with: the arrays and the options that it takes, defaults filled in."""
         given = self._call(case, dtype).arguments  # made anew: a framework may write into what it is given
         taken = {name: given[name] for name in implementation.parameters if name in given}
         arrays = {name: value for name, value in taken.items() if isinstance(value, np.ndarray)}
-        return arrays, {name: value for name, value in taken.items() if name not in arrays}
+        return Request(
+            implementation.function,
+            arrays,
+            {name: value for name, value in taken.items() if name not in arrays},
+            self.differentiable(implementation, case),
+            functools.partial(case.cotangent, self.seed, dtype),
+            device,
+            dtype,
+        )
 
     def news(self) -> dict[str, list[str]]:
         """The warnings of each implementation ("loss/name") that were first heard since this was last asked."""
@@ -223,7 +225,9 @@ class Judge:
             for name, array in got.items():
                 # Autodiff gives a gradient in its argument's dtype.
                 is_shape, dtype = check.aspect == "shape", dtypes.get(name, check.dtype)
-                have, need = (array.shape, want[name].shape) if is_shape else (str(array.dtype), dtype)
+                have, need = (
+                    (array.shape, want[name].shape) if is_shape else (outcome.dtypes.get(name, str(array.dtype)), dtype)
+                )
                 found[name] = list(have) if isinstance(have, tuple) else have
                 if have != need:
                     wrong = wrong or f"{check.aspect} of {name} = {have}, want {need}"

@@ -81,8 +81,8 @@ def checks(backend: str, module: ModuleType, selection: Selection) -> Iterator[C
     for implementation in module.IMPLEMENTATIONS:
         if selection.losses and implementation.loss not in selection.losses:
             continue
-        for device in selection.devices or module.devices()[:1]:
-            for mode in selection.modes or tuple(module.MODES)[:1]:
+        for device in selection.devices or module.ENGINE.devices()[:1]:
+            for mode in selection.modes or tuple(module.ENGINE.MODES)[:1]:
                 for case, dtype, aspect in _rows(implementation, selection):
                     parts = (implementation.loss, implementation.name, case, dtype, device, mode, aspect)
                     check = Check("/".join(parts), parts[0], backend, *parts[1:])

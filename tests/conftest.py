@@ -145,7 +145,8 @@ def agrees() -> Callable[..., None]:
 
 @functools.cache
 def _judge(seed: int) -> Judge:
-    nothing: Any = SimpleNamespace(IMPLEMENTATIONS=[], MODES={}, devices=lambda: ["cpu"])
+    engine = SimpleNamespace(MODES={}, REFUSED={}, devices=lambda: ["cpu"])
+    nothing: Any = SimpleNamespace(IMPLEMENTATIONS=[], ENGINE=engine)
     return Judge(nothing, seed, "0")
 
 

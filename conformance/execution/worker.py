@@ -59,7 +59,7 @@ def environment(name: str) -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "packages": {**adapters.BACKENDS[name].versions(), "numpy": np.__version__},
-        "devices": list(adapters.load(name).devices()),
+        "devices": list(adapters.load(name).ENGINE.devices()),
     }
 
 

@@ -10,6 +10,8 @@ import numpy as np
 import own_process
 import pytest
 
+from lossparity.adapters.base import Request
+
 if not own_process.is_own("keras"):
 
     def test_in_a_process_of_its_own() -> None:
@@ -35,7 +37,8 @@ else:
         x = np.array([[1.0, 2.0 + 2.0**-20]], dtype)
         arrays = {"input": x, "target": np.zeros_like(x)}
         function = adapter.mean_absolute_error_class
-        value, gradients = adapter.evaluate(function, arrays, {"reduction": "sum"}, ("input",), np.ones, "cpu")
+        request = Request(function, arrays, {"reduction": "sum"}, ("input",), np.ones, "cpu", dtype)
+        value, gradients, _ = adapter.ENGINE.evaluate(request)
         assert value.dtype == gradients["input"].dtype == dtype
         assert value == np.dtype(dtype).type(1.5 + 2.0**-21)
 

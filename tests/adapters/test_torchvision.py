@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lossparity.adapters.base import Request
+
 torchvision = pytest.importorskip("torchvision")
 adapter = importlib.import_module("lossparity.adapters.torchvision")
-of_torch = importlib.import_module("lossparity.adapters.torch")
 
 
-def test_tensors_devices_and_modes_are_torchs() -> None:
-    assert adapter.MODES is of_torch.MODES
-    assert adapter.devices is of_torch.devices
+def test_it_runs_on_torchs_engine_and_imports_no_other_adapter() -> None:
+    assert adapter.ENGINE.__name__ == "lossparity.adapters.engines.torch"
+    assert not [name for name in vars(adapter) if name in ("of_torch", "devices", "evaluate")]
 
 
 @pytest.mark.parametrize("implementation", adapter.IMPLEMENTATIONS, ids=lambda each: each.name)
@@ -32,7 +33,9 @@ def test_a_loss_of_boxes_keeps_the_dtype_and_has_both_gradients(dtype: str) -> N
         "boxes2": np.array([[1.0, 1.0, 3.0, 3.0]], dtype),
     }
     options = {"reduction": "none", "eps": 0.0}
-    value, gradients = adapter.MODES["eager"](implementation.function, arrays, options, tuple(arrays), np.ones, "cpu")
+    value, gradients, _ = adapter.ENGINE.evaluate(
+        Request(implementation.function, arrays, options, tuple(arrays), np.ones, "cpu", dtype)
+    )
     assert value.dtype == dtype
     # intersection 1, union 7, enclosing box 9
     np.testing.assert_allclose(value, [1.0 - 1.0 / 7.0 + 2.0 / 9.0], rtol=1e-6)
@@ -45,4 +48,4 @@ def test_what_the_framework_raises_is_let_through() -> None:
     arrays = {"inputs": np.ones(2), "targets": np.ones(2)}
     options = {"alpha": 0.25, "gamma": 2.0, "reduction": "average"}
     with pytest.raises(ValueError, match="reduction"):
-        adapter.MODES["eager"](implementation.function, arrays, options, (), np.ones, "cpu")
+        adapter.ENGINE.evaluate(Request(implementation.function, arrays, options, (), np.ones, "cpu", "float64"))

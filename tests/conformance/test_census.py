@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from lossparity import adapters, reference
+from lossparity.adapters import engines
 from lossparity.adapters.base import Implementation
 from lossparity.conformance import census, warned
 from lossparity.conformance.execution.run import run
@@ -217,10 +218,6 @@ def test_warnings_that_differ_in_numbers_alone_are_one(heard: list[str], settled
     assert warned.settle(heard) == settled
 
 
-def evaluate(function: Any, arrays: Any, options: Any, differentiable: Any, *_: Any) -> Any:
-    return np.asarray(function(**arrays, **options)), dict.fromkeys(differentiable)
-
-
 def test_a_warning_is_told_once_and_changes_no_verdict(capsys: pytest.CaptureFixture[str]) -> None:
     def quiet(input: Any, target: Any, reduction: str) -> Any:
         return reference.l1_loss(input.astype(np.float64), target, reduction=reduction).astype(input.dtype)
@@ -232,7 +229,7 @@ def test_a_warning_is_told_once_and_changes_no_verdict(capsys: pytest.CaptureFix
     found = []
     for function in (quiet, loud):
         declared = Implementation("l1_loss", "toy.l1", function, ("mean",), no_gradient={"*": "a toy"})
-        module: Any = SimpleNamespace(IMPLEMENTATIONS=[declared], MODES={"eager": evaluate}, devices=lambda: ["cpu"])
+        module: Any = SimpleNamespace(IMPLEMENTATIONS=[declared], ENGINE=engines.load("numpy"))
         judge = Judge(module, 0, "1.0")
         verdicts = [judge(check).verdict for check in checks("toy", module, Selection(dtypes=("float64",)))]
         found.append((verdicts, judge.news(), judge.news()))

@@ -13,6 +13,7 @@ import own_process
 import pytest
 
 from lossparity import adapters, reference
+from lossparity.adapters.base import Request
 from lossparity.conformance import census, warned
 from lossparity.conformance.describe import describe_implementations
 
@@ -69,9 +70,9 @@ def are_warnings_let_through(backend: str) -> None:
             warnings.warn("going", category, stacklevel=1)
         return input + input
 
-    run_mode = next(iter(module.MODES.values()))
+    run_mode = next(iter(module.ENGINE.MODES.values()))
     with warned.listening() as heard:
-        run_mode(old, {"input": np.ones(2)}, {}, (), np.ones, module.devices()[0])
+        run_mode(Request(old, {"input": np.ones(2)}, {}, (), np.ones, "cpu", "float64"))
     assert [warned.words(each) for each in heard] == [f"{category.__name__}: going" for category in warned.HEARD]
 
 
@@ -99,7 +100,7 @@ if own_process.is_own("tensorflow"):
             return tf.compat.v1.nn.softmax_cross_entropy_with_logits(labels=input, logits=input)
 
         with warned.listening() as heard:
-            adapter.evaluate(old, {"input": np.ones((2, 3))}, {}, (), np.ones, "cpu")
+            adapter.ENGINE.evaluate(Request(old, {"input": np.ones((2, 3))}, {}, (), np.ones, "cpu", "float64"))
         (said,) = map(warned.words, heard)
         assert said.startswith("DeprecationWarning: softmax_cross_entropy_with_logits")
         assert "deprecated" in said
@@ -109,7 +110,7 @@ if own_process.is_own("tensorflow"):
         tf = importlib.import_module("tensorflow")
         before = list(tf.get_logger().filters)
         with pytest.raises(ZeroDivisionError):
-            module_of("tensorflow").evaluate(lambda: 1 / 0, {}, {}, (), np.ones, "cpu")
+            module_of("tensorflow").ENGINE.evaluate(Request(lambda: 1 / 0, {}, {}, (), np.ones, "cpu", "float64"))
         assert tf.get_logger().filters == before
 
 else:

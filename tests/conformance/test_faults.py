@@ -23,6 +23,7 @@ import numpy as np
 import pytest
 
 from lossparity import adapters, reference
+from lossparity.adapters import engines
 from lossparity.adapters.base import Implementation, KnownIssue
 from lossparity.conformance.cases import CASES, DTYPES
 from lossparity.conformance.describe import DEFINITIONS
@@ -691,7 +692,7 @@ def _is_of_an_aspect(issue: KnownIssue) -> bool:
 
 def red_aspects(implementation: Implementation) -> tuple[str, ...]:
     """The value, and the gradient in the first argument where there is one."""
-    module = SimpleNamespace(IMPLEMENTATIONS=[implementation], MODES={"eager": None}, devices=lambda: ["cpu"])
+    module = SimpleNamespace(IMPLEMENTATIONS=[implementation], ENGINE=engines.load("numpy"))
     planned = [check.aspect for check in checks("", module, Selection())]
     gradients = [aspect for aspect in planned if aspect.startswith("gradient:")]
     return ("value",) if "*" in implementation.no_gradient else ("value", *gradients[:1])

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue, Unsupported
+from lossparity.adapters.base import Answer, Call, Dialect, Implementation, KnownIssue, Unsupported
 from lossparity.conformance.cases import CASES, Case
 from lossparity.conformance.cases.table import rows
 from lossparity.conformance.data import given, positives, reals
@@ -64,11 +64,14 @@ def mse(input, target, reduction):
     return np.asarray(value), gradients
 
 
-def evaluate(function, arrays, options, differentiable, cotangent, _device):
+def evaluate(request):
     with np.errstate(all="ignore"):
-        value, gradients = function(**arrays, **options)
-        found = gradients(cotangent(value.shape))
-    return value, {name: found[name] for name in differentiable}
+        value, gradients = request.function(**request.arrays, **request.options)
+        found = gradients(request.cotangent(value.shape))
+    return Answer(value, {name: found[name] for name in request.differentiable})
+
+
+ENGINE = SimpleNamespace(MODES={"eager": evaluate}, REFUSED={}, devices=lambda: ["cpu"])
 
 
 def changed(
@@ -94,7 +97,7 @@ def raising(error: Exception) -> Callable[..., Any]:
 
 def backend(function: Callable[..., Any] = mse, *others: Implementation, **declared: Any) -> Any:
     one = Implementation("mse_loss", "toy.mse", function, ("none", "mean", "sum"), **declared)
-    return SimpleNamespace(IMPLEMENTATIONS=[one, *others], MODES={"eager": evaluate}, devices=lambda: ["cpu"])
+    return SimpleNamespace(IMPLEMENTATIONS=[one, *others], ENGINE=ENGINE)
 
 
 def decide(
@@ -323,7 +326,7 @@ def test_what_is_declared_as_not_offered_is_unsupported() -> None:
 
 def test_a_reduction_that_is_not_offered_is_unsupported() -> None:
     one = Implementation("mse_loss", "toy.summed", mse, ("sum",))
-    module = SimpleNamespace(IMPLEMENTATIONS=[one], MODES={"eager": evaluate}, devices=lambda: ["cpu"])
+    module = SimpleNamespace(IMPLEMENTATIONS=[one], ENGINE=ENGINE)
     judge = Judge(module, 0, "1.0")
     found = {check.case: judge(check) for check in checks("toy", module, Selection(dtypes=("float64",)))}
     assert found["plain-none"].verdict == "unsupported"

@@ -1,0 +1,211 @@
+"""TensorFlow's tensors, devices and tapes, and what every library on it shares.
+
+TensorFlow's tensors have no strides, so that of an array's memory layout only the numbers arrive.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # else half a page about drivers on every import
+
+import tensorflow as tf
+
+from lossparity.adapters.base import Answer, Call, Dialect, KnownIssue, Request
+from lossparity.adapters.engines import Sketch, answer, numbers
+
+REFUSED: dict[tuple[str, str], str] = {}
+
+
+def version() -> str:
+    """TensorFlow's version."""
+    return str(tf.__version__)
+
+
+def devices() -> list[str]:
+    """The logical devices, the first CPU first: cpu, cpu:1, cuda:0."""
+    kinds = {"CPU": "cpu", "GPU": "cuda"}
+    found = [device.name.split(":")[-2:] for device in tf.config.list_logical_devices()]
+    names = [f"{kinds[kind]}:{index}" for kind, index in found if kind in kinds]
+    return sorted(("cpu" if name == "cpu:0" else name for name in names), key=lambda name: (name[:3] != "cpu", name))
+
+
+def place(array: Any, device: str, dtype: str) -> Any:
+    """The array as a tensor on `device`."""
+    with _on(device):
+        return tf.constant(array, dtype=dtype if array.dtype.kind == "f" else None)
+
+
+def _on(device: str) -> Any:
+    kind, _, index = device.partition(":")
+    return tf.device(f"{'GPU' if kind == 'cuda' else 'CPU'}:{index or 0}")
+
+
+def _warn(record: logging.LogRecord) -> bool:
+    """Turn a logged deprecation ("From file:line: ...") into a warning; let other records pass."""
+    said = record.getMessage()
+    if "deprecated" not in said:
+        return True
+    warnings.warn(re.sub(r"^From \S+: ", "", said), DeprecationWarning, stacklevel=2)
+    return False
+
+
+@contextlib.contextmanager
+def deprecations() -> Iterator[None]:
+    """TensorFlow logs, once in a process, what it is going to remove: here that is a warning, as it is elsewhere."""
+    logger = tf.get_logger()
+    logger.addFilter(_warn)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_warn)
+
+
+def take(tensor: Any) -> tuple[Any, str]:
+    """The tensor in NumPy, which has no bfloat16, and the name of its dtype."""
+    tensor = tf.convert_to_tensor(tensor)  # a gradient may be sparse
+    array = np.asarray(tf.cast(tensor, tf.float32) if tensor.dtype == tf.bfloat16 else tensor)
+    return array, str(tensor.dtype.name)
+
+
+def _seed(cotangent: Callable[[tuple[int, ...]], Any], like: Any) -> Any:
+    return tf.constant(np.asarray(cotangent(tuple(like.shape))), dtype=like.dtype)
+
+
+def evaluate(request: Request) -> Answer:
+    """Value and gradients, as engines/__init__.py says."""
+    with deprecations(), _on(request.device):
+        tensors = {name: place(array, request.device, request.dtype) for name, array in request.arrays.items()}
+        leaves = [tensors[name] for name in request.differentiable]
+        with tf.GradientTape() as tape:
+            tape.watch(leaves)
+            value = request.function(**tensors, **request.options)
+        found = tape.gradient(value, leaves, _seed(request.cotangent, value)) if leaves else []
+        return answer(take, value, dict(zip(request.differentiable, found, strict=True)))
+
+
+def backward_twice(request: Request) -> Answer:
+    """The gradients that a second reading of a persistent tape gives."""
+    with deprecations(), _on(request.device):
+        tensors = {name: place(array, request.device, request.dtype) for name, array in request.arrays.items()}
+        leaves = [tensors[name] for name in request.differentiable]
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch(leaves)
+            value = request.function(**tensors, **request.options)
+        seed = _seed(request.cotangent, value)
+        tape.gradient(value, leaves, seed)
+        return answer(take, value, dict(zip(request.differentiable, tape.gradient(value, leaves, seed), strict=True)))
+
+
+def second(request: Request) -> Answer:
+    """The Hessian-vector product of one argument, by a tape around a tape."""
+    with deprecations(), _on(request.device):
+        tensors = {name: place(array, request.device, request.dtype) for name, array in request.arrays.items()}
+        leaves = [tensors[name] for name in request.differentiable]
+        with tf.GradientTape() as outer:
+            outer.watch(leaves)
+            with tf.GradientTape() as inner:
+                inner.watch(leaves)
+                value = request.function(**tensors, **request.options)
+            (gradient,) = inner.gradient(value, leaves, _seed(request.cotangent, value))
+            if gradient is not None:
+                gradient = tf.convert_to_tensor(gradient)
+        found = [None] if gradient is None else outer.gradient(gradient, leaves, _seed(request.direction, gradient))
+        return answer(take, value, dict(zip(request.differentiable, found, strict=True)))
+
+
+MODES = {"eager": evaluate}
+_WRITTEN = {"eager": "{}"}
+
+
+def reproducer(sketch: Sketch) -> Iterator[str]:
+    """Tensors, the call and its tape, as engines/__init__.py says."""
+    yield from sketch.imported("import tensorflow as tf")
+    yield ""
+    for name, array, text in sketch.tensors():
+        dtype = f"tf.{sketch.request.dtype if array.dtype.kind == 'f' else array.dtype}"
+        yield f"{name} = tf.constant({text if array.size else numbers(array)}, {dtype}, shape={array.shape})"
+    if sketch.argument:
+        yield "with tf.GradientTape() as tape:"
+        yield f"    tape.watch({sketch.argument})"
+        yield from (f"    {line}" for line in sketch.called(_WRITTEN[sketch.mode]))
+        cotangent = f"tf.constant({numbers(sketch.cotangent)}, value.dtype)"
+        yield f"gradient = tape.gradient(value, {sketch.argument}, {cotangent})"
+        yield f'print("got ", {"tf.convert_to_tensor(gradient).numpy().tolist()" if sketch.path else "gradient"})'
+        return
+    yield from sketch.called(_WRITTEN[sketch.mode])
+    shown = {"shape": "tuple(value.shape)", "dtype": "value.dtype.name"}.get(sketch.aspect, "value.numpy().tolist()")
+    yield f'print("got ", {shown})'
+
+
+# --- What every library on TensorFlow has from its operations
+
+_SOURCE = "https://github.com/tensorflow/tensorflow/blob/v2.21.0/tensorflow/python/ops/"
+
+
+def classes_last(tensor: Any) -> Any:
+    """The tensor with its axis 1, the classes of the reference, moved to the end."""
+    return tensor if tensor.ndim < 3 else tf.transpose(tensor, [0, *range(2, tensor.ndim), 1])
+
+
+def zero_at_nan(function: str) -> KnownIssue:
+    """What the gradient of a comparison does with NaN, for which every comparison is false."""
+    return KnownIssue(
+        "nan-gradient-0",
+        f"The gradient of {function} at NaN is 0: a NaN in the prediction leaves the weights that made it as they are.",
+        _SOURCE,
+        versions=">=2.13",
+        symptom="zero",
+        aspects=("gradient:input",),
+        when=lambda call: bool(np.isnan(call.arguments["input"]).any()),
+    )
+
+
+def _onednn() -> bool:
+    """Whether oneDNN's kernels are used on the CPU: that depends on the processor and on TF_ENABLE_ONEDNN_OPTS."""
+    from tensorflow.python.util import _pywrap_util_port
+
+    return bool(_pywrap_util_port.IsMklEnabled())
+
+
+_ONEDNN_NAN = KnownIssue(
+    "onednn-nan",
+    "In float32 on the CPU, oneDNN's softmax turns a row that holds NaN into zeros around the NaN.",
+    "https://github.com/tensorflow/tensorflow/blob/v2.21.0/tensorflow/core/kernels/mkl/mkl_softmax_op.cc",
+    versions=">=2.13",
+    symptom="zero",
+    aspects=("value",),
+    when=lambda call: (
+        call.device.startswith("cpu") and call.dtype == "float32" and bool(np.isnan(call.arguments["input"]).any())
+    ),
+)
+SOFTMAX_ISSUES = (_ONEDNN_NAN,) if _onednn() else ()
+
+
+def _indices(call: Call) -> bool:
+    return np.asarray(call.arguments["target"]).dtype.kind in "iu"
+
+
+UNIT_TARGETS = Dialect(
+    "unit-targets",
+    "The gradient takes each row of probabilities to sum to 1: documented to be wrong where it does not.",
+    "https://www.tensorflow.org/api_docs/python/tf/nn/softmax_cross_entropy_with_logits",
+    parameters={"unit_targets": True},
+)
+MASKED_NAN = KnownIssue(
+    "masked-nan",
+    "A logit of -inf under a probability of 0 makes the loss NaN: 0 * inf. Of class indices it does not.",
+    "https://github.com/tensorflow/tensorflow/blob/v2.21.0/tensorflow/core/kernels/xent_op.h",
+    versions=">=2.13",
+    symptom="nan",
+    aspects=("value",),
+    when=lambda call: not _indices(call) and bool(np.isneginf(call.arguments["input"]).any()),
+)
