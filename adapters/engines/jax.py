@@ -6,6 +6,7 @@ Where they are off, labels become int32, as everything in JAX does. JAX's arrays
 from __future__ import annotations
 
 import contextlib
+import importlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -45,11 +46,8 @@ def devices() -> list[str]:
 
 def _wide(dtype: str) -> Any:
     """JAX's 64-bit types, on for float64 and off otherwise, until the end of a with block."""
-    if hasattr(jax, "enable_x64"):
-        return jax.enable_x64(dtype == "float64")
-    from jax.experimental import enable_x64  # before JAX 0.8
-
-    return enable_x64(dtype == "float64")
+    enable: Any = getattr(jax, "enable_x64", None) or importlib.import_module("jax.experimental").enable_x64
+    return enable(dtype == "float64")
 
 
 def place(array: Any, device: str, dtype: str) -> Any:
