@@ -18,17 +18,9 @@ from packaging.version import InvalidVersion, Version
 
 from lossparity.adapters import BACKENDS
 from lossparity.conformance.describe import DEFINITIONS
-from lossparity.conformance.execution.environments import (
-    BuildError,
-    Environment,
-    Installer,
-    Pins,
-    UnavailableError,
-    environment,
-    installed,
-    label,
-    parse,
-)
+from lossparity.conformance.execution.environments import Environment, environment
+from lossparity.conformance.execution.installers import BuildError, Installer, installed
+from lossparity.conformance.execution.pins import Pins, UnavailableError, label, parse
 from lossparity.conformance.execution.run import DEFAULT_JOBS, DEFAULT_TIMEOUT, Progress, run
 from lossparity.conformance.matrix import DEFAULT_SEED, Selection
 from lossparity.conformance.record import Check, Run

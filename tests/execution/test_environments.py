@@ -17,8 +17,11 @@ from pathlib import Path
 
 import pytest
 
-from lossparity.conformance.execution import environments
-from lossparity.conformance.execution.environments import BuildError, Installer, UnavailableError, environment, parse
+from lossparity.conformance.execution import environments, installers
+from lossparity.conformance.execution import pins as pins_of
+from lossparity.conformance.execution.environments import environment
+from lossparity.conformance.execution.installers import BuildError, Installer
+from lossparity.conformance.execution.pins import UnavailableError, parse
 
 PINS = {"scikit-learn": "1.4.2"}
 
@@ -54,7 +57,7 @@ def fake(calls: list[Sequence[str]], trouble: BaseException | None = None) -> In
         if trouble:
             raise trouble
 
-    return Installer("fake", environments._create, install, lambda *_: [])
+    return Installer("fake", installers._create, install, lambda *_: [])
 
 
 @pytest.mark.parametrize(
@@ -106,8 +109,8 @@ def test_pins_that_are_none(words: str, says: str) -> None:
 )
 def test_what_is_installed_and_what_runs(words: str, installed: list[str], backends: tuple[str, ...]) -> None:
     pins = parse(words)
-    assert environments.requirements(pins) == [*words.split(), *installed, "packaging"]
-    assert environments.backends_of(pins) == backends
+    assert pins_of.requirements(pins) == [*words.split(), *installed, "packaging"]
+    assert pins_of.backends_of(pins) == backends
 
 
 def test_an_environment_is_made_once_and_found_again(home: Path) -> None:
@@ -127,7 +130,7 @@ def test_another_version_another_index_and_another_python_are_another_environmen
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def key(pins: dict[str, str]) -> str:
-        return environments._key(pins, environments.requirements(pins))
+        return environments._key(pins, pins_of.requirements(pins))
 
     names = {key(PINS), key({"scikit-learn": "1.5.2"})}
     monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "https://example.invalid/cpu")
@@ -142,7 +145,7 @@ def test_a_damaged_environment_is_made_again() -> None:
         (next(packages(made.folder).glob("scikit_learn*")) / "METADATA").unlink()
     with environment(PINS, installer=fake(calls)) as again:
         assert again == made
-    made_with = environments.interpreter(made.folder)
+    made_with = installers.interpreter(made.folder)
     made_with.unlink()  # as when the Python it was made from is gone
     with environment(PINS, installer=fake(calls)):
         assert len(calls) == 3
@@ -196,7 +199,7 @@ def test_two_builds_at_a_time_end_in_one_environment(home: Path) -> None:
         meet.wait()  # both are under way
         mark(folder, words)
 
-    installer = Installer("fake", environments._create, install, lambda *_: [])
+    installer = Installer("fake", installers._create, install, lambda *_: [])
 
     def build() -> None:
         with environment(PINS, installer=installer) as made:
@@ -260,22 +263,22 @@ def test_the_library_is_lossparity_and_nothing_else() -> None:
 def test_uv_where_it_is_and_pip_where_pip_knows_more(
     uv: str | None, pip: bool, config: str, chosen: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(environments.shutil, "which", lambda _: uv)
-    monkeypatch.setattr(environments.importlib.util, "find_spec", lambda _: pip or None)
-    monkeypatch.setattr(environments, "_call", lambda words: subprocess.CompletedProcess(words, 0, config, ""))
-    monkeypatch.setattr(environments.importlib.metadata, "version", lambda _: "23.0")
-    assert environments.installed().name == chosen
+    monkeypatch.setattr(installers.shutil, "which", lambda _: uv)
+    monkeypatch.setattr(installers.importlib.util, "find_spec", lambda _: pip or None)
+    monkeypatch.setattr(installers, "_call", lambda words: subprocess.CompletedProcess(words, 0, config, ""))
+    monkeypatch.setattr(installers.importlib.metadata, "version", lambda _: "23.0")
+    assert installers.installed().name == chosen
 
 
 def test_neither_uv_nor_a_pip_that_can(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(environments.shutil, "which", lambda _: None)
-    monkeypatch.setattr(environments.importlib.util, "find_spec", lambda _: object())
-    monkeypatch.setattr(environments.importlib.metadata, "version", lambda _: "21.2.4")
+    monkeypatch.setattr(installers.shutil, "which", lambda _: None)
+    monkeypatch.setattr(installers.importlib.util, "find_spec", lambda _: object())
+    monkeypatch.setattr(installers.importlib.metadata, "version", lambda _: "21.2.4")
     with pytest.raises(BuildError, match=re.escape("pip 21.2.4 is too old: python -m pip install --upgrade pip")):
-        environments.installed()
-    monkeypatch.setattr(environments.importlib.util, "find_spec", lambda _: None)
+        installers.installed()
+    monkeypatch.setattr(installers.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(BuildError, match="there is neither uv nor pip"):
-        environments.installed()
+        installers.installed()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no process groups to end")
@@ -292,7 +295,7 @@ def test_an_interrupted_installer_takes_its_children_along(monkeypatch: pytest.M
     parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
     monkeypatch.setattr(subprocess.Popen, "communicate", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        environments._call([sys.executable, "-c", parent])
+        installers._call([sys.executable, "-c", parent])
     with os.fdopen(kept[0]) as rest:
         assert rest.read() == ""  # it ends when nobody is left to write
 
@@ -325,7 +328,7 @@ def test_what_an_installer_says_becomes_a_sentence(
     version = re.search(r"scikit-learn==(\S+)", said)
     words = [f"scikit-learn=={version.group(1) if version else '1.4.2'}", "numpy"]
     ended = subprocess.CompletedProcess([], 1, said, "")
-    found = environments._failure(ended, words, tmp_path, lambda _, wheels: ALL[1:] if wheels else ALL)
+    found = installers._failure(ended, words, tmp_path, lambda _, wheels: ALL[1:] if wheels else ALL)
     assert type(found) is error
     assert says in str(found)
 
@@ -336,7 +339,7 @@ def pip(monkeypatch: pytest.MonkeyPatch) -> Installer:
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     for name in ("PIP_FIND_LINKS", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL"):
         monkeypatch.delenv(name, raising=False)
-    return environments._pip()
+    return installers._pip()
 
 
 def test_pip_without_such_a_package(pip: Installer, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,8 @@ import records
 
 from lossparity import cli
 from lossparity.conformance.execution import environments, upgrade
-from lossparity.conformance.execution.environments import BuildError, Installer, UnavailableError
+from lossparity.conformance.execution.installers import BuildError, Installer, installed
+from lossparity.conformance.execution.pins import UnavailableError
 from lossparity.conformance.execution.upgrade import Plan
 from lossparity.conformance.record import Run
 from lossparity.reports import ladder
@@ -251,7 +252,7 @@ def test_a_sweep_keeps_its_records_and_is_incomplete_with_a_gap(
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A cache for the environments of this module."""
-    if "1.5.2" not in environments.installed().versions("scikit-learn", True):
+    if "1.5.2" not in installed().versions("scikit-learn", True):
         pytest.skip("no package index with scikit-learn 1.5.2 for this Python answers")
     return str(tmp_path_factory.mktemp("cache"))
 

@@ -101,7 +101,7 @@ def _records(options: argparse.Namespace, output: Path | None) -> tuple[Any, Any
 def _releases(options: argparse.Namespace, output: Path | None) -> tuple[Any, Any, tuple[str, str]]:
     """Both sides and what to call them: two releases that are built and run here."""
     from lossparity.conformance import record
-    from lossparity.conformance.execution.environments import label
+    from lossparity.conformance.execution.pins import label
     from lossparity.conformance.execution.upgrade import both, sides
     from lossparity.conformance.matrix import Selection
 

@@ -20,7 +20,8 @@ def plan_of(options: argparse.Namespace, backends: Sequence[str] = (), **rest: A
     backends: only these. rest: more of Plan's fields. Where no environment can be made, the command is incomplete.
     """
     from lossparity import adapters
-    from lossparity.conformance.execution.environments import BuildError, library
+    from lossparity.conformance.execution.environments import library
+    from lossparity.conformance.execution.installers import BuildError
     from lossparity.conformance.execution.upgrade import Plan, interruptible
 
     known("backend", backends, adapters.BACKENDS)

@@ -1,0 +1,78 @@
+"""Pins: which releases are asked for, what they concern, and what to install for them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from lossparity.adapters import BACKENDS
+
+Pins = Mapping[str, str]  # distribution -> version
+
+# The first releases that work with NumPy 2. Those before were built for NumPy 1 and do not say so.
+NUMPY_2 = {"torch": "2.3", "torchvision": "0.18", "scikit-learn": "1.4.2"}
+
+
+class UnavailableError(ValueError):
+    """What was asked for cannot be installed here by anyone: no such version, no wheel, versions that do not fit."""
+
+
+def parse(words: str) -> dict[str, str]:
+    """The pins in "torch==2.9.1 torchvision==0.24.1", separated by spaces or commas."""
+    pins: dict[str, str] = {}
+    for word in re.split(r"[\s,]+", words.strip()):
+        try:
+            requirement = Requirement(word)
+            (specifier,) = requirement.specifier
+            version = str(Version(specifier.version)) and specifier.version
+        except (InvalidRequirement, InvalidVersion, ValueError):
+            raise UnavailableError(f"{word!r} does not say one version; write it as scikit-learn==1.5.2") from None
+        if specifier.operator not in ("==", "===") or requirement.url or requirement.extras or requirement.marker:
+            raise UnavailableError(f"{word!r} is more than a version; write it as scikit-learn==1.5.2")
+        name = canonicalize_name(requirement.name)
+        if name in pins:
+            raise UnavailableError(f"{name} is given twice: {pins[name]} and {version}")
+        pins[name] = version
+    if not backends_of(pins):
+        known = dict.fromkeys(name for backend in BACKENDS.values() for name in backend.distributions)
+        raise UnavailableError(f"no backend stands on {', '.join(pins)}; name one of {', '.join(known)}")
+    return pins
+
+
+def backends_of(pins: Pins) -> tuple[str, ...]:
+    """The backends that an upgrade of these packages concerns."""
+    return tuple(name for name, backend in BACKENDS.items() if set(backend.distributions) & pins.keys())
+
+
+def label(pins: Pins) -> str:
+    """The pins in words: "torch 2.9.1, torchvision 0.24.1"."""
+    return ", ".join(f"{name} {version}" for name, version in pins.items())
+
+
+def requirements(pins: Pins) -> list[str]:
+    """What to install: the pins, what their backends stand on besides, and what lossparity needs to run there."""
+    words = [f"{name}=={version}" for name, version in pins.items()]
+    for backend in BACKENDS.values():
+        if backend.distributions[0] in pins:
+            words += [each for each in backend.install.split() if each not in pins and not _replaced(each, pins)]
+    if "numpy" not in pins:
+        old = any(name in pins and Version(pins[name]) < Version(first) for name, first in NUMPY_2.items())
+        words.append("numpy<2" if old else "numpy")
+    return list(dict.fromkeys([*words, "packaging"]))
+
+
+def _replaced(distribution: str, pins: Pins) -> bool:
+    """Whether another build of the same framework is pinned, as tensorflow-cpu is for tensorflow."""
+    return any(
+        backend.distributions[0] == distribution and pins.keys() & set(backend.distributions)
+        for backend in BACKENDS.values()
+    )
+
+
+def public(version: str) -> Version:
+    """A version without its build: 2.9.1 of 2.9.1+cpu."""
+    return Version(Version(version).public)
