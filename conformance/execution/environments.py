@@ -2,7 +2,7 @@
 
 An environment is made under a temporary name and gets its own when it is whole, so a half-made one is never used, and
 two builds at a time do not meet. What an interrupt or a failure leaves is removed at once, what a killed process left
-after a day, and an environment that nobody used for thirty days with it.
+at the next build, and an environment that nobody used for thirty days with it.
 
 In it are the frameworks, NumPy and packaging. lossparity itself comes as a copy of the running package beside it
 (`library`), for the time of a run: nothing else of the environment that runs this is to be seen in there.
@@ -29,11 +29,12 @@ from packaging.version import Version
 
 import lossparity
 from lossparity.adapters import BACKENDS
-from lossparity.conformance.execution.installers import BuildError, Installer, disk, installed, interpreter
+from lossparity.conformance.execution import scratch as scratches
+from lossparity.conformance.execution.installers import BuildError, Installer, disk, installed, interpreter, is_full
 from lossparity.conformance.execution.pins import Pins, backends_of, label, public, requirements
+from lossparity.conformance.execution.scratch import scratch
 
 UNUSED_DAYS = 30
-ABANDONED_DAYS = 1
 _TEMPORARY = ".making-"
 
 
@@ -65,18 +66,13 @@ def environment(
     home = cache()
     words = requirements(pins)
     folder = home / _key(pins, words)
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        clean(home)
-    except OSError as error:
-        raise BuildError(f"the cache {home} cannot be written: {error.strerror or error}; set XDG_CACHE_HOME") from None
     if keep:
         found = _inspect(folder, pins)
         if found:
             yield _used(found)
             return
     installer = installer or installed()
-    with _temporary(home) as making:
+    with _workshop(home, keep) as making:
         say(f"{label(pins)}: making an environment with {installer.name}")
         try:
             installer.create(making)
@@ -87,7 +83,7 @@ def environment(
         if made is None:
             raise BuildError(f"{label(pins)} was installed, but its environment does not hold it; try again")
         if not keep:
-            yield _used(made)
+            yield made
             return
         if _inspect(folder, pins) is None:  # one that no longer works, or none
             _remove(folder)
@@ -102,13 +98,11 @@ def environment(
 @contextlib.contextmanager
 def library() -> Iterator[str]:
     """A folder with a copy of the running lossparity and nothing else, for the interpreters of other environments."""
-    with tempfile.TemporaryDirectory(prefix="lossparity-", ignore_cleanup_errors=True) as folder:
+    with scratch(tempfile.gettempdir(), "lossparity-library-") as folder:
         shutil.copytree(
-            Path(lossparity.__file__).parent,
-            Path(folder) / "lossparity",
-            ignore=shutil.ignore_patterns("__pycache__"),
+            Path(lossparity.__file__).parent, folder / "lossparity", ignore=shutil.ignore_patterns("__pycache__")
         )
-        yield folder
+        yield str(folder)
 
 
 def cache() -> Path:
@@ -119,13 +113,12 @@ def cache() -> Path:
 
 def clean(home: Path) -> None:
     """Remove what nobody used for long, and what processes that were killed have left."""
-    now = time.time()
+    scratches.clean(home, _TEMPORARY)
     for folder in home.iterdir():
         used = folder / "used"
-        days = ABANDONED_DAYS if folder.name.startswith(_TEMPORARY) else UNUSED_DAYS
         with contextlib.suppress(OSError):  # another process is cleaning too
             since = (used if used.exists() else folder).stat().st_mtime
-            if now - since > days * 86400:
+            if not folder.name.startswith(_TEMPORARY) and time.time() - since > UNUSED_DAYS * 86400:
                 _remove(folder)
 
 
@@ -190,31 +183,32 @@ def _used(found: Environment) -> Environment:
 
 
 @contextlib.contextmanager
-def _temporary(home: Path) -> Iterator[Path]:
-    """A folder to make an environment in. Whatever happens, it is not there afterwards."""
+def _workshop(home: Path, keep: bool) -> Iterator[Path]:
+    """An empty folder to make an environment in: in the cache, from which it is renamed, or else wherever one can be.
+
+    Whatever happens, it is not there afterwards.
+    """
     try:
-        folder = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=home))
+        home.mkdir(parents=True, exist_ok=True)
+        clean(home)
+        place = home
+        os.rmdir(tempfile.mkdtemp(prefix=_TEMPORARY, dir=home))  # whether it can be written
     except OSError as error:
-        raise BuildError(disk(error, home)) from None
-    try:
-        yield folder
-    finally:
-        _remove(folder)
+        if keep:
+            words = disk(error, home) if is_full(error) else f"the cache {home} cannot be written: {error.strerror}"
+            raise BuildError(f"{words}; set XDG_CACHE_HOME, or do without it: --no-cache") from None
+        place = Path(tempfile.gettempdir())
+    with contextlib.ExitStack() as stack:
+        try:
+            making = stack.enter_context(scratch(place, _TEMPORARY if place == home else "lossparity-making-"))
+        except OSError as error:
+            raise BuildError(disk(error, place)) from None
+        yield making
 
 
 def _remove(folder: Path) -> None:
     """Remove an environment; first its name, so that nobody takes the rest for one."""
-    if not folder.exists():
-        return
-    if not folder.name.startswith(_TEMPORARY):
-        nameless = folder.with_name(f"{_TEMPORARY}{folder.name}-{os.getpid()}")
-        try:
-            os.rename(folder, nameless)
-        except OSError:
-            return  # it is gone, or in use on a system that locks files
-        folder = nameless
-    try:
-        shutil.rmtree(folder, ignore_errors=True)
-    except KeyboardInterrupt:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+    nameless = folder.with_name(f"{_TEMPORARY}{folder.name}-{os.getpid()}")
+    with contextlib.suppress(OSError):  # it is gone, or in use on a system that locks files
+        os.rename(folder, nameless)
+        scratches.remove(nameless)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib.metadata
 import importlib.util
 import os
@@ -122,26 +123,46 @@ def _pip_has_indexes() -> bool:
     return bool(re.search(r"(index-url|find-links|no-index)=", ended.stdout))
 
 
+# Runs a program as its own child, and ends it and all that it has started when nobody holds the other end of its
+# standard input any more: whoever called it may have been killed, and pip would go on for minutes.
+_GUARD = """
+import os, signal, subprocess, sys, threading
+def watch():
+    os.read(0, 1)
+    os.killpg(0, signal.SIGKILL)
+threading.Thread(target=watch, daemon=True).start()
+code = subprocess.call(sys.argv[1:], stdin=subprocess.DEVNULL)
+sys.stdout.flush()
+os._exit(code if code >= 0 else 128 - code)
+"""
+
+
 def _call(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """Run a program; what it said on both streams is in stdout. An interrupt ends it too."""
+    """Run a program; what it said on both streams is in stdout. It does not outlive an interrupt, nor this process."""
     away = ("PYTHONPATH", "PYTHONHOME", "PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_REQUIRE_VIRTUALENV")
     surroundings = {name: value for name, value in os.environ.items() if name not in away}
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-        env=surroundings,
-        start_new_session=True,  # a group of its own, which can be ended as a whole
-    ) as process:
-        try:
-            said, _ = process.communicate()
-        except BaseException:
-            _end_all(process)
-            raise
+    alive, ours = os.pipe()
+    guard = [sys.executable, "-I", "-c", _GUARD] if hasattr(os, "killpg") else []
+    try:
+        with subprocess.Popen(
+            [*guard, *command],
+            stdin=alive,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            env=surroundings,
+            start_new_session=True,  # a group of its own, which can be ended as a whole
+        ) as process:
+            try:
+                said, _ = process.communicate()
+            except BaseException:
+                _end_all(process)
+                raise
+    finally:
+        os.close(alive)
+        os.close(ours)
     return subprocess.CompletedProcess(command, process.returncode, said, "")
 
 
@@ -222,9 +243,14 @@ def interpreter(folder: Path) -> Path:
 
 def disk(error: OSError, home: Path) -> str:
     """What the system refused, in words."""
-    if _FULL.search(str(error)):
+    if is_full(error):
         return _full(home)
     return f"{error.filename or home}: {error.strerror or error}"
+
+
+def is_full(error: OSError) -> bool:
+    """Whether it is a disk without space, or a user without any of it."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _full(home: Path) -> str:

@@ -11,8 +11,10 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -22,8 +24,10 @@ from lossparity.conformance.execution import pins as pins_of
 from lossparity.conformance.execution.environments import environment
 from lossparity.conformance.execution.installers import BuildError, Installer
 from lossparity.conformance.execution.pins import UnavailableError, parse
+from lossparity.conformance.execution.scratch import scratch
 
 PINS = {"scikit-learn": "1.4.2"}
+posix = pytest.mark.skipif(os.name != "posix", reason="Windows has neither process groups nor such locks")
 
 
 @pytest.fixture(autouse=True)
@@ -220,7 +224,7 @@ def test_what_nobody_used_for_long_is_removed(home: Path) -> None:
     with environment({"scikit-learn": "1.5.2"}, installer=fake([])) as recent:
         pass
     abandoned = home / ".making-killed"
-    abandoned.mkdir()
+    abandoned.mkdir()  # without a lock: of a file system that has none
     under_way = home / ".making-now"
     under_way.mkdir()
     for path, days in ((old.folder / "used", 31), (recent.folder / "used", 29), (abandoned, 2)):
@@ -228,6 +232,82 @@ def test_what_nobody_used_for_long_is_removed(home: Path) -> None:
         os.utime(path, (at, at))
     environments.clean(home)
     assert set(home.iterdir()) == {recent.folder, under_way}
+
+
+@posix
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_kill_in_the_build_leaves_no_installer_and_the_next_start_cleans_up(
+    keep: bool, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    alive = tmp_path / "alive"
+    alive.touch()
+    child = f"import fcntl, time; f = open({str(alive)!r}); fcntl.flock(f, fcntl.LOCK_EX); time.sleep(600)"
+    program = f"""
+import subprocess, sys, tempfile
+from lossparity.conformance.execution import environments, installers
+tempfile.tempdir = {str(tmp_path)!r}
+def install(folder, words):
+    inner = [sys.executable, "-c", {child!r}]
+    installers._call([sys.executable, "-c", f"import subprocess; subprocess.run({{inner!r}})"])  # as pip starts a pip
+installer = installers.Installer("slow", installers._create, install, lambda *_: [])
+with environments.library(), environments.environment({PINS!r}, keep={keep}, installer=installer):
+    pass
+"""
+    with subprocess.Popen([sys.executable, "-c", program]) as build:
+        wait_for(lambda: held(alive))
+        build.kill()
+    wait_for(lambda: not held(alive))
+    assert [each.name for each in home.iterdir()] != []
+    assert list(tmp_path.glob("lossparity-library-*")) != []
+    with environments.library() as folder, environment(PINS, installer=fake([])) as made:
+        assert list(home.iterdir()) == [made.folder]
+        assert list(tmp_path.glob("lossparity-library-*")) == [Path(folder).parent]
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def held(file: Path) -> bool:
+    """Whether a process that runs has locked a file."""
+    import fcntl
+
+    with file.open() as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+@posix
+def test_what_is_in_use_is_not_cleaned(tmp_path: Path) -> None:
+    with scratch(tmp_path, "x-") as one:
+        os.utime(one.parent, (0, 0))
+        program = f"from lossparity.conformance.execution.scratch import clean; clean({str(tmp_path)!r}, 'x-')"
+        subprocess.run([sys.executable, "-c", program], check=True)
+        assert one.is_dir()
+    assert list(tmp_path.glob("x-*")) == []
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_without_the_cache_a_home_that_cannot_be_written_will_do(
+    keep: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    if keep:
+        with pytest.raises(BuildError, match="do without it: --no-cache"), environment(PINS, installer=fake([])):
+            pass
+        return
+    with environment(PINS, keep=False, installer=fake([])) as made:
+        assert made.backends == ("sklearn",)
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
 
 
 def test_nothing_of_this_environment_is_seen_in_a_made_one() -> None:
@@ -281,7 +361,7 @@ def test_neither_uv_nor_a_pip_that_can(monkeypatch: pytest.MonkeyPatch) -> None:
         installers.installed()
 
 
-@pytest.mark.skipif(os.name != "posix", reason="Windows has no process groups to end")
+@posix
 def test_an_interrupted_installer_takes_its_children_along(monkeypatch: pytest.MonkeyPatch) -> None:
     kept: list[int] = []
 
