@@ -21,6 +21,8 @@ from lossparity.reports.policy import Rule
 
 SHOWN = 10  # findings on a terminal, and annotations of each level, of which GitHub shows no more
 SUMMARY_LIMIT = 1024 * 1024  # bytes of a step summary: GitHub drops a larger one whole
+COMMENT_LIMIT = 65536  # characters of a comment, and so no more bytes: GitHub refuses a longer one
+COMMENT_MARK = "<!-- lossparity gate -->"
 _IDS = 20  # checks listed below a finding in Markdown
 _ID_BUDGET = 2000  # in HTML and JSON: the first ones; the record has them all
 _SIGNS = {"passed": "✓", "failed": "✗", "incomplete": "○"}
@@ -28,10 +30,11 @@ _SIGNS = {"passed": "✓", "failed": "✗", "incomplete": "○"}
 
 @dataclass(frozen=True)
 class Comparison:
-    """What the formats show: what changed and, from a gate, the decision."""
+    """What the formats show: what changed and, from a gate, the decision. foreword: what to know first."""
 
     diff: Diff
     decision: Decision | None = None
+    foreword: tuple[str, ...] = ()
 
     @property
     def headline(self) -> str:
@@ -92,7 +95,11 @@ class Comparison:
 
 def text(comparison: Comparison) -> str:
     """For a terminal: the sentence, ten findings at most, each with the command that shows it in full."""
-    lines = [f"{_SIGNS.get(comparison.word, '=')} {comparison.word.upper()}  {comparison.headline}", ""]
+    lines = [
+        f"{_SIGNS.get(comparison.word, '=')} {comparison.word.upper()}  {comparison.headline}",
+        *comparison.foreword,
+        "",
+    ]
     for each in comparison.judged[:SHOWN]:
         lines.append(f"{KINDS[each.finding.kind][0]} {_label(comparison, each)}: {each.finding.says}")
         explain = _explain(each.finding)
@@ -114,6 +121,7 @@ def as_json(comparison: Comparison) -> str:
         "verdict": comparison.word,
         "exit_code": decision.code if decision else 0,
         "sentence": comparison.sentence,
+        "foreword": list(comparison.foreword),
         "upgrade": comparison.diff.upgrade,
         "before": _side(comparison.diff.before),
         "after": _side(comparison.diff.after),
@@ -136,6 +144,7 @@ def markdown(comparison: Comparison, limit: int = SUMMARY_LIMIT) -> str:
         "",
         f"**{escaped(comparison.headline)}**",
         "",
+        *(f"{escaped(words)}\n" for words in comparison.foreword),
         f"- {escaped(_sides(comparison.diff))}",
         f"- packages: {escaped(comparison.packages)}",
         f"- {escaped(comparison.counted)}",
@@ -153,6 +162,11 @@ def markdown(comparison: Comparison, limit: int = SUMMARY_LIMIT) -> str:
         body += block
     page = "\n".join([*head, *body]) + "\n"
     return page if len(page.encode()) < limit else page.encode()[: max(0, limit - 1)].decode("utf-8", "ignore")
+
+
+def comment(comparison: Comparison) -> str:
+    """The Markdown as a comment on a pull request, with the mark by which the next one finds it and takes its place."""
+    return f"{COMMENT_MARK}\n{markdown(comparison, COMMENT_LIMIT - len(COMMENT_MARK) - 1)}"
 
 
 def _markdown_finding(comparison: Comparison, each: Judged) -> Iterator[str]:
@@ -262,6 +276,7 @@ FORMATS: dict[str, Callable[[Comparison], str]] = {
     "text": text,
     "json": as_json,
     "markdown": markdown,
+    "comment": comment,
     "github": github,
     "junit": junit,
     "html": html,

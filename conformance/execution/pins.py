@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from lossparity.adapters import BACKENDS
 
@@ -23,27 +24,55 @@ class UnavailableError(ValueError):
 
 def parse(words: str) -> dict[str, str]:
     """The pins in "torch==2.9.1 torchvision==0.24.1", separated by spaces or commas."""
-    pins: dict[str, str] = {}
-    for word in re.split(r"[\s,]+", words.strip()):
-        try:
-            requirement = Requirement(word)
-            (specifier,) = requirement.specifier
-            version = str(Version(specifier.version)) and specifier.version
-        except (InvalidRequirement, InvalidVersion, ValueError):
-            raise UnavailableError(f"{word!r} does not say one version; write it as scikit-learn==1.5.2") from None
-        if specifier.operator not in ("==", "===") or requirement.url or requirement.extras or requirement.marker:
-            raise UnavailableError(f"{word!r} is more than a version; write it as scikit-learn==1.5.2")
-        name = canonicalize_name(requirement.name)
-        if name in pins:
-            raise UnavailableError(f"{name} is given twice: {pins[name]} and {version}")
+    pins = {}
+    for name, specifiers in read(words).items():
+        version = exactly(specifiers)
+        if version is None:
+            raise UnavailableError(f"'{name}{specifiers}' is more than a version; write it as scikit-learn==1.5.2")
         pins[name] = version
-    if not backends_of(pins):
-        known = dict.fromkeys(name for backend in BACKENDS.values() for name in backend.distributions)
-        raise UnavailableError(f"no backend stands on {', '.join(pins)}; name one of {', '.join(known)}")
     return pins
 
 
-def backends_of(pins: Pins) -> tuple[str, ...]:
+def read(words: str) -> dict[str, SpecifierSet]:
+    """What is asked for of each distribution: one version, or a range as in "torch>=2.8,<2.9"."""
+    asked: dict[str, SpecifierSet] = {}
+    together = re.sub(r"\s*(,?)\s*(===|[=~!<>]=|[<>])\s*", r"\1\2", words.strip())
+    for word in re.split(r"\s*,\s*(?=[A-Za-z])|\s+", together):
+        try:
+            requirement = Requirement(word)
+        except InvalidRequirement:
+            raise UnavailableError(f"{word!r} does not say one version; write it as scikit-learn==1.5.2") from None
+        if requirement.url or not requirement.specifier:
+            raise UnavailableError(f"{word!r} does not say one version; write it as scikit-learn==1.5.2")
+        if requirement.extras or requirement.marker:
+            raise UnavailableError(f"{word!r} is more than a version; write it as scikit-learn==1.5.2")
+        name = canonicalize_name(requirement.name)
+        if name in asked:
+            raise UnavailableError(f"{name} is given twice: {asked[name]} and {requirement.specifier}")
+        asked[name] = requirement.specifier
+    if not backends_of(asked):
+        known = dict.fromkeys(name for backend in BACKENDS.values() for name in backend.distributions)
+        raise UnavailableError(f"no backend stands on {', '.join(asked)}; name one of {', '.join(known)}")
+    return asked
+
+
+def exactly(specifiers: SpecifierSet) -> str | None:
+    """The version of a pin; None for a range."""
+    if len(specifiers) != 1:
+        return None
+    (specifier,) = specifiers
+    return specifier.version if specifier.operator in ("==", "===") and "*" not in specifier.version else None
+
+
+def newest(name: str, specifiers: SpecifierSet, versions: Iterable[str]) -> str:
+    """The newest of the versions that fits; a preview only where the range names one."""
+    fitting = list(specifiers.filter(versions, prereleases=bool(specifiers.prereleases)))
+    if not fitting:
+        raise UnavailableError(f"no release of {name} that can be had here is {specifiers}")
+    return max(fitting, key=Version)
+
+
+def backends_of(pins: Mapping[str, object]) -> tuple[str, ...]:
     """The backends that an upgrade of these packages concerns."""
     return tuple(name for name, backend in BACKENDS.items() if set(backend.distributions) & pins.keys())
 

@@ -14,13 +14,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
 
+from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from lossparity.adapters import BACKENDS
 from lossparity.conformance.describe import DEFINITIONS
 from lossparity.conformance.execution.environments import Environment, environment
 from lossparity.conformance.execution.installers import BuildError, Installer, installed
-from lossparity.conformance.execution.pins import Pins, UnavailableError, label, parse
+from lossparity.conformance.execution.pins import Pins, UnavailableError, exactly, label, newest, parse, read
 from lossparity.conformance.execution.run import DEFAULT_JOBS, DEFAULT_TIMEOUT, Progress, run
 from lossparity.conformance.matrix import DEFAULT_SEED, Selection
 from lossparity.conformance.record import Check, Run
@@ -73,14 +74,42 @@ class Bisection:
     tried: int
 
 
-def sides(before: str, after: str) -> tuple[dict[str, str], dict[str, str]]:
-    """The pins of both sides of an upgrade, of which each names the same packages."""
-    first, second = parse(before), parse(after)
+def sides(before: str, after: str, plan: Plan) -> tuple[dict[str, str], dict[str, str]]:
+    """The pins of both sides of an upgrade, of which each names the same packages.
+
+    Of a range ("torch>=2.8,<2.9") it is the newest release that fits, which the plan is told.
+    """
+    first, second = read(before), read(after)
     if first.keys() != second.keys():
         raise UnavailableError(
             f"--from names {', '.join(first)} and --to names {', '.join(second)}: name the same packages on both sides"
         )
-    return first, second
+    return _pinned(first, plan), _pinned(second, plan)
+
+
+def _pinned(asked: Mapping[str, SpecifierSet], plan: Plan) -> dict[str, str]:
+    pins = {}
+    for name, specifiers in asked.items():
+        pins[name] = exactly(specifiers) or ""
+        if not pins[name]:
+            pins[name] = newest(name, specifiers, (plan.installer or installed()).versions(name, True))
+            plan.say(f"{name}{specifiers}: the newest that fits is {pins[name]}")
+    return pins
+
+
+def left_open(pins: tuple[Pins, Pins], before: Run, after: Run) -> list[str]:
+    """What the pins leave open and is not the same on both sides, in words."""
+    moved: dict[str, tuple[str, str]] = {}
+    for backend, here in after.environment["backends"].items():
+        there = before.environment["backends"].get(backend, {}).get("packages", {})
+        for name, version in here["packages"].items():
+            if name not in pins[0] and there.get(name, version) != version:
+                moved[name] = (there[name], version)
+    pinned = " and ".join(pins[0])
+    return [
+        f"{name} is not pinned and went from {old} to {new} with it: pin it on both sides to see {pinned} alone"
+        for name, (old, new) in moved.items()
+    ]
 
 
 def both(before: Pins, after: Pins, plan: Plan) -> tuple[Run, Run]:
@@ -121,12 +150,17 @@ def _run(pins: Pins, made: Environment, plan: Plan) -> Run:
     )
 
 
-def sweep(package: str, versions: Sequence[str], plan: Plan) -> Iterator[Step]:
-    """Each release of a ladder, in the order given. One that cannot be had leaves a step with the reason."""
+def sweep(
+    package: str, versions: Sequence[str], plan: Plan, kept: Callable[[str], Run | None] = lambda _: None
+) -> Iterator[Step]:
+    """Each release of a ladder, in the order given. One that cannot be had leaves a step with the reason.
+
+    kept: the record of a release that is there already, or None.
+    """
     pins = [parse(f"{package}=={version}") for version in versions]  # a slip in the last is told before the first runs
     for version, each in zip(versions, pins, strict=True):
         try:
-            yield Step(version, measure(each, plan))
+            yield Step(version, kept(version) or measure(each, plan))
         except (BuildError, UnavailableError) as error:
             yield Step(version, None, str(error))
 

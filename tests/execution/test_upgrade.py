@@ -17,11 +17,15 @@ from typing import Any
 import pytest
 import records
 
+import lossparity
 from lossparity import cli
+from lossparity.conformance.cases import digest
 from lossparity.conformance.execution import environments, upgrade
+from lossparity.conformance.execution import run as running
 from lossparity.conformance.execution.installers import BuildError, Installer, installed
 from lossparity.conformance.execution.pins import UnavailableError
 from lossparity.conformance.execution.upgrade import Plan
+from lossparity.conformance.matrix import Selection
 from lossparity.conformance.record import Run
 from lossparity.reports import ladder
 
@@ -48,14 +52,14 @@ def plan() -> Plan:
 def measured(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
     """Have releases give 1.0 before `changed` and 2.0 from it on; the versions that were run, in order."""
 
-    def set_up(changed: str = "9", trouble: Mapping[str, Exception | Run] | None = None) -> list[str]:
+    def set_up(changed: str = "9", trouble: Mapping[str, BaseException | Run] | None = None) -> list[str]:
         ran: list[str] = []
 
         def measure(pins: Mapping[str, str], plan: Plan) -> Run:  # noqa: ARG001
             (version,) = pins.values()
             ran.append(version)
             happens = (trouble or {}).get(version)
-            if isinstance(happens, Exception):
+            if isinstance(happens, BaseException):
                 raise happens
             return happens or release(version, 1.0 if upgrade.Version(version) < upgrade.Version(changed) else 2.0)
 
@@ -246,6 +250,84 @@ def test_a_sweep_keeps_its_records_and_is_incomplete_with_a_gap(
     assert "1.4.2  not run: the disk is full" in capsys.readouterr().out
 
 
+def test_a_sweep_goes_on_where_it_was_interrupted(
+    tmp_path: Path,
+    measured: Callable[..., list[str]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    here = {**running.host(), "backends": {"sklearn": {"packages": {"scikit-learn": "1.3.2"}, "devices": ["cpu"]}}}
+    whole = dataclasses.replace(
+        release("1.3.2", 1.0), environment=here, data=digest(0), selection=dataclasses.asdict(Selection())
+    )
+    measured("9", {"1.3.2": whole, "1.4.0": KeyboardInterrupt()})
+    words = ["sweep", "scikit-learn", "1.3.2", "1.4.0", "-o", str(tmp_path / "out")]
+    assert cli.main(words) == 3
+    said = capsys.readouterr().err
+    assert f"interrupted; 1 of 2 records are in {tmp_path / 'out'}, and the same command goes on there" in said
+    assert [each.name for each in (tmp_path / "out").iterdir()] == ["1.3.2.json"]
+    again = dataclasses.replace(
+        whole, environment={**here, "backends": {"sklearn": {"packages": {"scikit-learn": "1.4.0"}}}}
+    )
+    ran = measured("9", {"1.4.0": again})
+    assert cli.main(words) == 0
+    printed = capsys.readouterr()
+    assert ran == ["1.4.0"]
+    assert f"scikit-learn 1.3.2: taken from {tmp_path / 'out' / '1.3.2.json'}, made " in printed.err
+    assert "1.4.0  nothing changed in 1 check" in printed.out
+    # what another command would not have made is made again, and why is said
+    ran = measured("9", {"1.3.2": whole, "1.4.0": again})
+    assert cli.main([*words, "--loss", "mse_loss"]) == 0
+    assert ran == ["1.3.2", "1.4.0"]
+    assert "running it again: " in (said := capsys.readouterr().err)
+    assert "is of another selection" in said
+    (tmp_path / "out" / "1.3.2.json").write_text("{")
+    ran = measured("9", {"1.3.2": whole, "1.4.0": again})
+    assert cli.main(words) == 0
+    assert ran == ["1.3.2"]
+    assert "is not a whole record" in capsys.readouterr().err
+
+
+# --- Ranges, and what pins leave open
+
+
+def test_a_range_is_its_newest_release_and_that_is_said(plan: Plan) -> None:
+    said: list[str] = []
+    plan = dataclasses.replace(plan, say=said.append)
+    both = upgrade.sides("scikit-learn>=1.3,<1.4", "scikit-learn ~= 1.4", plan)
+    assert both == ({"scikit-learn": "1.3.2"}, {"scikit-learn": "1.5.2"})
+    assert said == [
+        "scikit-learn<1.4,>=1.3: the newest that fits is 1.3.2",
+        "scikit-learn~=1.4: the newest that fits is 1.5.2",
+    ]
+    assert upgrade.sides("scikit-learn==1.3.*", "scikit-learn==1.3.0rc1", plan)[0] == {"scikit-learn": "1.3.2"}
+    assert upgrade.sides("scikit-learn<=1.3.0rc1", "scikit-learn==1.3", plan)[0] == {"scikit-learn": "1.3.0rc1"}
+    with pytest.raises(UnavailableError, match=r"no release of scikit-learn that can be had here is >=9"):
+        upgrade.sides("scikit-learn>=9", "scikit-learn==1.3", plan)
+
+
+def test_what_a_pin_leaves_open_is_said_first(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def keras(version: str, tensorflow: str) -> Run:
+        check = records.check("plain-mean/float64/value", name="keras.losses.mse", backend="keras")
+        made = records.run(check)
+        made.environment["backends"]["keras"]["packages"] = {"keras": version, "tensorflow": tensorflow}
+        return made
+
+    monkeypatch.setattr(upgrade, "both", lambda *_: (keras("3.0.4", "2.16.2"), keras("3.0.5", "2.17.1")))
+    words = ["gate", "--from", "keras==3.0.4", "--to", "keras==3.0.5"]
+    opened = "tensorflow is not pinned and went from 2.16.2 to 2.17.1 with it: pin it on both sides to see keras alone"
+    assert cli.main(words) == 0
+    assert capsys.readouterr().out.splitlines()[1] == opened
+    assert cli.main([*words, "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["foreword"] == [opened]
+    assert cli.main([*words, "--format", "markdown"]) == 0
+    assert opened in capsys.readouterr().out
+    pinned = ["gate", "--from", "keras==3.0.4 tensorflow==2.16.2", "--to", "keras==3.0.5 tensorflow==2.17.1"]
+    assert cli.main(pinned) == 0
+    assert "is not pinned" not in capsys.readouterr().out
+
+
 # --- Real releases
 
 
@@ -272,6 +354,26 @@ def test_a_real_upgrade_is_red_with_its_sentence(
     assert "No longer renormalize" in red["changed"][1]
     assert red["signature"][1] == "sklearn.metrics.log_loss: argument eps is gone"
     assert sorted(each.name for each in tmp_path.iterdir()) == ["after.json", "before.json", "gate.html"]
+
+
+def test_the_gate_over_releases_takes_what_run_takes(
+    kept: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", kept)
+    words = ["--from", "scikit-learn>=1.5.1,<1.5.3", "--to", "scikit-learn==1.5.2", "--loss", "mse_loss"]
+    narrow = ["--dtype", "float32", "--device", "cpu", "--mode", "eager", "-k", "plain or any"]
+    assert cli.main(["gate", *words, *narrow, "-o", str(tmp_path)]) == 0
+    assert "scikit-learn<1.5.3,>=1.5.1: the newest that fits is 1.5.2" in capsys.readouterr().err
+    for name in ("before.json", "after.json"):
+        checks = lossparity.load(tmp_path / name).checks
+        assert {(each.loss, each.dtype) for each in checks} <= {("mse_loss", "float32"), ("mse_loss", "any")}
+        assert any(each.dtype == "float32" for each in checks)
+    both = [str(tmp_path / "before.json"), str(tmp_path / "after.json")]
+    assert cli.main(["gate", *both, "--loss", "mse_loss", "--dtype", "float32", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["compared"] > 0
+    assert cli.main(["gate", *both, "-k", "no_such_check"]) == 3
+    assert cli.main(["gate", *both, "--dtype", "float64"]) == 2
+    assert "unknown dtype 'float64'; there are float32" in capsys.readouterr().err
 
 
 def test_the_same_release_twice_is_green(

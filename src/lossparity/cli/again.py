@@ -24,11 +24,11 @@ def comparable_now(baseline: Any, name: str, *, other_machine: bool) -> None:
 
 
 def run_again(
-    baseline: Any, name: str, options: argparse.Namespace, *, backends: Sequence[str] = (), quick: bool = False
+    baseline: Any, name: str, options: argparse.Namespace, *, backends: Sequence[str] = (), narrower: Any = None
 ) -> Any:
     """What the baseline ran, on what is installed now, as the options of `add_execution` say.
 
-    name: the baseline's. backends: of those that it ran only these. quick: only the quick matrix.
+    name: the baseline's. backends: of those that it ran only these. narrower: and of its selection only this.
     """
     from lossparity import adapters
     from lossparity.conformance.execution.run import run
@@ -40,8 +40,8 @@ def run_again(
             "give its record instead of now"
         )
     selection = Selection.of(baseline.selection)
-    if quick:
-        selection = dataclasses.replace(selection, quick=True)
+    if narrower is not None:
+        selection = _both(selection, narrower, name)
     selection.validate()
     ran = [each for each, backend in baseline.backends.items() if backend.get("status") != "not-run"]
     chosen = [each for each in ran if each in (backends or ran)]
@@ -51,3 +51,16 @@ def run_again(
     pythons = pythons_of(options.python, adapters.BACKENDS)
     with progress_lines() as progress:
         return run(chosen, selection, seed=baseline.seed, pythons=pythons, progress=progress, **execution_of(options))
+
+
+def _both(ran: Any, asked: Any, name: str) -> Any:
+    """The selection of what both ask for."""
+    fields = {}
+    for field in ("losses", "dtypes", "devices", "modes"):
+        had, wanted = getattr(ran, field), getattr(asked, field)
+        fields[field] = tuple(each for each in wanted if each in had) if had and wanted else had or wanted
+        if had and wanted and not fields[field]:
+            raise UsageError(f"{name} ran none of the {field} {', '.join(wanted)}; it ran {', '.join(had)}")
+    words = [each for each in (ran.expression, asked.expression) if each]
+    expression = " and ".join(f"({each})" for each in words) if len(words) > 1 else "".join(words)
+    return dataclasses.replace(ran, **fields, expression=expression, quick=ran.quick or asked.quick)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from collections.abc import Sequence
@@ -19,35 +20,61 @@ def judged(
     names: tuple[str, str],
     *,
     backends: Sequence[str] = (),
-    quick: bool = False,
+    selection: Any = None,
+    foreword: Sequence[str] = (),
     other_machine: bool = False,
     require_backends: Sequence[str] = (),
     require_devices: Sequence[str] = (),
 ) -> Any:
     """What changed, judged by the policy.
 
-    names: what to call the two. backends, quick: only this part of both. other_machine, require_backends and
-    require_devices: as `compare` and `decide` take them.
+    names: what to call the two. backends, selection: only this part of both. foreword: what to say first.
+    other_machine, require_backends, require_devices: as `compare` and `decide` take them.
     """
-    from lossparity.conformance.cases import CASES
     from lossparity.reports.diff import compare, narrow
     from lossparity.reports.findings import backend_names
     from lossparity.reports.formats import Comparison
     from lossparity.reports.gate import decide
 
     known("backend", backends, backend_names(baseline))
+    for kind, field in (("loss", "losses"), ("dtype", "dtypes"), ("device", "devices"), ("mode", "modes")):
+        given = getattr(selection, field, ())
+        if given:  # what the baseline does not hold would leave nothing to compare, and look like no change
+            known(kind, given, list(dict.fromkeys(getattr(check, kind) for check in baseline.checks)))
 
     def part(run: Any) -> Any:
         run = narrow(run, backends)
-        if quick:
-            slow = {(loss, name) for loss, cases in CASES.items() for name, case in cases.items() if not case.quick}
-            run.checks = [check for check in run.checks if (check.loss, check.case) not in slow]
-        return run
+        return run if selection is None else _chosen(run, selection)
 
     after = part(candidate)
     diff = compare(part(baseline), after, names=names, drift_factor=policy.drift_factor, other_machine=other_machine)
     decision = decide(diff, after, policy, require_backends=require_backends, require_devices=require_devices)
-    return Comparison(diff, decision)
+    return Comparison(diff, decision, tuple(foreword))
+
+
+def _chosen(run: Any, selection: Any) -> Any:
+    """The part of a record that a selection asks for."""
+    from lossparity.conformance.cases import CASES
+    from lossparity.conformance.matrix import compile_expression
+
+    slow = {(loss, name) for loss, cases in CASES.items() for name, case in cases.items() if not case.quick}
+    wanted = compile_expression(selection.expression)
+
+    def chosen(check: Any) -> bool:
+        return check.loss == "*" or (  # a backend that did not run at all
+            check.loss in (selection.losses or (check.loss,))
+            and check.dtype in ((*selection.dtypes, "any") if selection.dtypes else (check.dtype,))
+            and check.device in (selection.devices or (check.device,))
+            and check.mode in (selection.modes or (check.mode,))
+            and not (selection.quick and (check.loss, check.case) in slow)
+            and wanted(check.id)
+        )
+
+    part = dataclasses.replace(run, checks=[check for check in run.checks if chosen(check)])
+    if selection.losses:
+        part.implementations = {k: v for k, v in run.implementations.items() if k.split("/")[0] in selection.losses}
+        part.census = {}
+    return part
 
 
 def targets_of(given: Sequence[str]) -> list[tuple[str, Path | None]]:

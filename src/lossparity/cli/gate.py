@@ -10,7 +10,15 @@ import lossparity
 from lossparity.cli.again import comparable_now, run_again
 from lossparity.cli.compared import emit, judged, summarize, targets_of
 from lossparity.cli.exits import UsageError
-from lossparity.cli.options import add_comparison, add_environments, add_execution, add_policy, writable
+from lossparity.cli.options import (
+    add_checks,
+    add_comparison,
+    add_environments,
+    add_execution,
+    add_policy,
+    selection_of,
+    writable,
+)
 from lossparity.cli.releases import plan_of
 
 
@@ -28,9 +36,15 @@ def add(commands: Any) -> None:
     gate.add_argument(
         "candidate", nargs="?", metavar="CANDIDATE", help="a record, or the word now: run what the baseline ran"
     )
-    gate.add_argument("--from", dest="before", metavar="PINS", help='such as "torch==2.9.1 torchvision==0.24.1"')
+    gate.add_argument(
+        "--from",
+        dest="before",
+        metavar="PINS",
+        help='such as "torch==2.9.1 torchvision==0.24.1", or a range: "torch>=2.8,<2.9"',
+    )
     gate.add_argument("--to", dest="after", metavar="PINS", help="the same packages in other versions")
     add_environments(gate)
+    add_checks(gate)
     add_policy(gate)
     gate.add_argument("--require-backend", action="append", default=[], metavar="B", help="incomplete if B did not run")
     gate.add_argument("--require-device", action="append", default=[], metavar="X", help="incomplete if X was not used")
@@ -54,18 +68,21 @@ def command(options: argparse.Namespace) -> int:
 
     targets = targets_of(options.format)
     rules = policy.load(options.policy)
+    selection = selection_of(options)
     output = Path(options.output) if options.output else None
+    foreword: list[str] = []
     if options.before or options.after:
-        before, after, names = _releases(options, output)
+        before, after, names, foreword = _releases(options, selection, output)
     else:
-        before, after, names = _records(options, output)
+        before, after, names = _records(options, selection, output)
     comparison = judged(
         before,
         after,
         rules,
         names,
         backends=options.backend,
-        quick=options.quick,
+        selection=selection,
+        foreword=foreword,
         other_machine=options.other_machine,
         require_backends=options.require_backend,
         require_devices=options.require_device,
@@ -77,7 +94,7 @@ def command(options: argparse.Namespace) -> int:
     return int(comparison.decision.code)
 
 
-def _records(options: argparse.Namespace, output: Path | None) -> tuple[Any, Any, tuple[str, str]]:
+def _records(options: argparse.Namespace, selection: Any, output: Path | None) -> tuple[Any, Any, tuple[str, str]]:
     """Both sides and what to call them: two records, or one and what is installed now."""
     from lossparity.conformance import record
     from lossparity.reports import html
@@ -91,31 +108,32 @@ def _records(options: argparse.Namespace, output: Path | None) -> tuple[Any, Any
     if options.candidate != "now":
         return baseline, lossparity.load(options.candidate), names
     comparable_now(baseline, options.baseline, other_machine=options.other_machine)
-    candidate = run_again(baseline, options.baseline, options, backends=options.backend, quick=options.quick)
+    candidate = run_again(baseline, options.baseline, options, backends=options.backend, narrower=selection)
     if output:
         record.save(candidate, output / "parity.json")
         html.write(candidate, output / "parity.html")
     return baseline, candidate, names
 
 
-def _releases(options: argparse.Namespace, output: Path | None) -> tuple[Any, Any, tuple[str, str]]:
-    """Both sides and what to call them: two releases that are built and run here."""
+def _releases(
+    options: argparse.Namespace, selection: Any, output: Path | None
+) -> tuple[Any, Any, tuple[str, str], list[str]]:
+    """Both sides, what to call them, and what to say first: two releases that are built and run here."""
     from lossparity.conformance import record
     from lossparity.conformance.execution.pins import label
-    from lossparity.conformance.execution.upgrade import both, sides
-    from lossparity.conformance.matrix import Selection
+    from lossparity.conformance.execution.upgrade import both, left_open, sides
 
     if options.baseline or not (options.before and options.after):
         raise UsageError("give --from and --to, and no record beside them; or BASELINE and CANDIDATE")
     if options.python:
         raise UsageError("--python does not go with --from and --to, which make their own environments")
-    pins = sides(options.before, options.after)
     if output:
         writable(output)
-    with plan_of(options, options.backend, selection=Selection(quick=options.quick)) as plan:
+    with plan_of(options, options.backend, selection=selection) as plan:
+        pins = sides(options.before, options.after, plan)
         before, after = both(*pins, plan)
     if output:
         record.save(before, output / "before.json")
         record.save(after, output / "after.json")
     old, new = map(label, pins)
-    return before, after, (old, f"{new} again" if old == new else new)
+    return before, after, (old, f"{new} again" if old == new else new), left_open(pins, before, after)

@@ -28,7 +28,7 @@ def add_comparison(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="F[=FILE]",
-        help="text (default), json, markdown, github, junit, html; into FILE, else printed (repeatable)",
+        help="text (default), json, markdown, comment, github, junit, html; into FILE, else printed (repeatable)",
     )
     parser.add_argument("--backend", action="append", default=[], metavar="B", help="compare only B (repeatable)")
     parser.add_argument("--other-machine", action="store_true", help="compare records of other kinds of machine too")
@@ -61,6 +61,14 @@ def add_execution(parser: argparse.ArgumentParser, *, elsewhere: bool = True) ->
 def add_selection(parser: argparse.ArgumentParser) -> None:
     """Which checks."""
     parser.add_argument("--backend", action="append", default=[], metavar="B", help="only this backend (repeatable)")
+    add_checks(parser)
+    parser.add_argument(
+        "--quick", action="store_true", help="of each row of the case table only its first reduction and the mean"
+    )
+
+
+def add_checks(parser: argparse.ArgumentParser) -> None:
+    """Which checks of each backend."""
     parser.add_argument("--loss", action="append", default=[], metavar="L", help="only this loss (repeatable)")
     parser.add_argument("--dtype", action="append", default=[], metavar="D", help="only this dtype (repeatable)")
     parser.add_argument(
@@ -69,9 +77,6 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mode", action="append", default=[], metavar="M", help="eager (default) (repeatable)")
     parser.add_argument(
         "-k", dest="expression", default="", metavar="EXPR", help="only checks whose ID matches, as in pytest"
-    )
-    parser.add_argument(
-        "--quick", action="store_true", help="of each row of the case table only its first reduction and the mean"
     )
 
 
@@ -92,7 +97,7 @@ def _count(text: str) -> int:
 
 
 def selection_of(options: argparse.Namespace) -> Any:
-    """The checks that the options of `add_selection` ask for."""
+    """The checks that the options of `add_selection` ask for; of `add_checks` and --quick, too."""
     from lossparity.conformance.matrix import Selection
 
     selection = Selection(
