@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lossparity.reference.arithmetic import Operand, constant, exp, largest, log, where
+from lossparity.reference.arithmetic import Operand, constant, exp, largest, log1p, nearest, one_hot, take_label, where
 from lossparity.reference.core import Argument, Array, Gradients, Integer, Real, Terms, loss, textbook
 
 _INPUT: dict[str, Argument] = {"input": Real(differentiable=True)}
@@ -135,7 +135,7 @@ def softmax(input: Any, dim: int = -1) -> Terms:
 
 @textbook(softmax)
 def softmax_textbook(input: Operand, dim: int) -> Operand:
-    """e^(x - m) / sum e^(x - m), m = max x."""
+    """e^(x_j - m) / sum_i e^(x_i - m), m = max x."""
     e = exp(input - constant(largest(input, dim)))
     return e / e.sum(axis=dim, keepdims=True)
 
@@ -172,6 +172,10 @@ def log_softmax(input: Any, dim: int = -1) -> Terms:
 
 @textbook(log_softmax)
 def log_softmax_textbook(input: Operand, dim: int) -> Operand:
-    """x - m - log sum e^(x - m), m = max x."""
-    z = input - constant(largest(input, dim))
-    return z - log(exp(z).sum(axis=dim, keepdims=True))
+    """z_j - log1p(sum of e^z without the largest's), z_j = x_j - max x; at the largest itself z is 0, not x - x."""
+    top = nearest(input).argmax(axis=dim)
+    is_top = one_hot(top, input.shape[dim], dim)
+    along = tuple(1 if i == dim % input.ndim else n for i, n in enumerate(input.shape))
+    z = where(is_top, 0.0, input - take_label(input, top, dim).reshape(along))
+    rest = where(is_top, 0.0, exp(z)).sum(axis=dim, keepdims=True)
+    return z - log1p(rest)

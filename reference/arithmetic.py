@@ -20,6 +20,8 @@ with running errors, and in the dtype under test itself. So it may use only what
     product(a, b)           a b, and 0 where a = 0 and b is infinite: the convention 0 log 0 = 0
     largest(x, axis)        the maximum along an axis, kept as an axis of length 1; ties share the derivative equally
     constant(x)             x without its derivative, as the shift of a softmax
+    nearest(x)              the closest float64 numbers, a plain array: to choose by, as the place of a maximum
+    with_slopes(value, (x, slope), ...)      a value whose derivatives a framework writes by hand
     total(x, axis, keepdims), take_label(x, labels, axis), one_hot(labels, classes)
 
 Every array of real numbers reaches a form as an `Operand`, in the common shape where the loss broadcasts; labels
@@ -403,7 +405,7 @@ def _extreme(one: Any, other: Any, tie: float, wins: Callable[[Any, Any], Any]) 
     )
 
 
-def clip(x: Operand, low: float, high: float) -> Operand:
+def clip(x: Operand, low: Any, high: Any) -> Operand:
     """x moved into [low, high]; the derivative is 1 there, the ends included, and 0 outside."""
     return minimum(maximum(x, low, tie=1.0), high, tie=1.0)
 
@@ -420,7 +422,7 @@ def product(one: Any, other: Any) -> Operand:
     )
 
 
-def weighted(terms: Any, weight: Any) -> Any:
+def weighted(terms: Operand, weight: Operand | None) -> Operand:
     """terms * weight where there is a weight, with 0 * inf = 0."""
     return terms if weight is None else product(weight, terms)
 
@@ -456,6 +458,20 @@ def largest(x: Operand, axis: int) -> Operand:
 def constant(x: Operand) -> Operand:
     """x without its derivative."""
     return x.tape.record(x.tape.arithmetic.constant(x.number))
+
+
+def nearest(x: Operand) -> Array:
+    """The closest float64 numbers."""
+    numbers: Array = x.tape.arithmetic.nearest(x.number)
+    return numbers
+
+
+def with_slopes(value: Operand, *slopes: tuple[Operand, Operand]) -> Operand:
+    """`value` with a derivative in each x that is not its own but the given slope, elementwise in x."""
+    result = constant(value)
+    for x, slope in slopes:
+        result = result + product(x - constant(x), constant(slope))
+    return result
 
 
 def one_hot(labels: Array, classes: int, axis: int = -1) -> Array:

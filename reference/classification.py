@@ -7,7 +7,32 @@ from typing import Any
 
 import numpy as np
 
-from lossparity.reference.activations import entries, exponentials, shifted, shifted_exponentials, to_rows
+from lossparity.reference.activations import (
+    entries,
+    exponentials,
+    log_softmax_textbook,
+    shifted,
+    shifted_exponentials,
+    to_rows,
+)
+from lossparity.reference.arithmetic import (
+    Operand,
+    absolute,
+    constant,
+    exp,
+    largest,
+    log,
+    log1p,
+    maximum,
+    nearest,
+    one_hot,
+    product,
+    take_label,
+    weighted,
+    where,
+    with_slopes,
+)
+from lossparity.reference.arithmetic import clip as clipped
 from lossparity.reference.core import (
     REDUCTIONS,
     Argument,
@@ -22,6 +47,7 @@ from lossparity.reference.core import (
     Real,
     Terms,
     loss,
+    textbook,
 )
 
 _PROBABILITY = Real(differentiable=True, minimum=0.0, maximum=1.0)
@@ -133,6 +159,35 @@ def binary_cross_entropy(
     return Terms(value, pullback, scale)
 
 
+@textbook(binary_cross_entropy)
+def binary_cross_entropy_textbook(
+    input: Operand,
+    target: Operand,
+    weight: Operand | None,
+    clip: Array,
+    log_clamp: float,
+    gradient_floor: float,
+    epsilon: float,
+) -> Operand:
+    """-w (y log p + (1 - y) log(1 - p)), log(1 - p) as log1p(-p); with epsilon added inside both, log(1 - p + eps).
+
+    With torch's clamp and floor, derivatives are those that torch writes: (p - y) / max(p (1 - p), floor), and in y the
+    difference of the logarithms before they are clamped.
+    """
+    p = clipped(input, *clip_range(clip))
+    log_p = log(p + epsilon)
+    log_q = log(1.0 - p + epsilon) if epsilon else log1p(-p)
+
+    def entropy(of_yes: Operand, of_no: Operand) -> Operand:
+        return -(product(target, of_yes) + product(1.0 - target, of_no))
+
+    if log_clamp == -math.inf and not gradient_floor:
+        return weighted(entropy(log_p, log_q), weight)
+    value = entropy(maximum(log_p, log_clamp), maximum(log_q, log_clamp))
+    slope = (p - target) / maximum(p * (1.0 - p), gradient_floor)
+    return weighted(with_slopes(value, (p, slope), (target, log_q - log_p)), weight)
+
+
 @loss(
     {"input": _REAL, "target": _REAL, "weight": _WEIGHT, "pos_weight": _WEIGHT},
     broadcast=("input", "target", "weight", "pos_weight"),
@@ -191,6 +246,24 @@ def binary_cross_entropy_with_logits(
     return Terms(value, pullback, scale)
 
 
+def softplus(x: Operand) -> Operand:
+    """log(1 + e^x) = max(x, 0) + log1p(e^-|x|), of a textbook form. At 0 each side has half of the derivative."""
+    return log1p(exp(-absolute(x))) + maximum(x, 0.0)
+
+
+@textbook(binary_cross_entropy_with_logits)
+def binary_cross_entropy_with_logits_textbook(
+    input: Operand, target: Operand, weight: Operand | None, pos_weight: Operand | None
+) -> Operand:
+    """w (log1p(e^-|x|) + max(x, 0) - x y), as TensorFlow documents it; with a pos_weight v
+
+    w (v y softplus(-x) + (1 - y) softplus(x)), where no term is negative. Each is exact in both tails.
+    """
+    if pos_weight is None:
+        return weighted(log1p(exp(-absolute(input))) + (maximum(input, 0.0) - input * target), weight)
+    return weighted(product(pos_weight * target, softplus(-input)) + product(1.0 - target, softplus(input)), weight)
+
+
 @loss(
     {
         "input": _REAL,
@@ -243,6 +316,20 @@ def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = 
         return 0.0, {"target": g * q if log_target else g + np.zeros_like(q)}
 
     return Terms(value, pullback, scale)
+
+
+@textbook(kl_div)
+def kl_div_textbook(input: Operand, target: Operand, log_target: bool, clip: Array | None) -> Operand:
+    """q (log q - x), q = e^t and log q = t with log_target; 0 for q = 0."""
+    x, t = input, target
+    if clip is not None:
+        bounds = [input.lift(bound) for bound in clip_range(clip)]
+        logs = [log(bound) for bound in bounds]
+        x, t = clipped(input, *logs), clipped(target, *(logs if log_target else bounds))
+    if log_target:
+        return where(t > -math.inf, product(exp(t), t - x), 0.0)
+    ratio = where((t <= 0.0) & (t >= 0.0) & (x <= -math.inf), math.inf, log(t) - x)
+    return product(t, ratio)
 
 
 def _check_classes(input: Array, weight: Array | None) -> None:
@@ -338,6 +425,28 @@ def nll_loss(input: Any, target: Any, weight: Any = None, ignore_index: int = -1
 def _total(weights: Array | float) -> float | None:
     """What "mean" divides by: the sum of the weights, or the number of terms."""
     return float(weights.sum()) if isinstance(weights, np.ndarray) else None
+
+
+@textbook(nll_loss)
+def nll_loss_textbook(
+    input: Operand, target: Array, weight: Operand | None, ignore_index: int
+) -> tuple[Operand, Operand | float | None]:
+    """-w_t x_t at the label t, 0 for an ignored row; the mean divides by the sum of the w_t that count."""
+    return _at_label(input, target, weight, ignore_index)
+
+
+def _at_label(
+    logs: Operand, target: Array, weight: Operand | None, ignore_index: int
+) -> tuple[Operand, Operand | float | None]:
+    """-w_t l_t of log-probabilities with the classes on axis 1 (or the only one), and what the mean divides by."""
+    axis = min(logs.ndim - 1, 1)
+    labels, kept = _labels(target, logs.shape[:axis] + logs.shape[axis + 1 :], logs.shape[axis], ignore_index)
+    kept = np.ones(labels.shape, bool) if kept is None else kept
+    at_label = take_label(logs, labels, axis)
+    if weight is None:
+        return where(kept, -at_label, 0.0), float(np.count_nonzero(kept))
+    of_label = where(kept, weight[labels], 0.0)
+    return where(kept, -product(of_label, at_label), 0.0), of_label.sum()
 
 
 @loss(
@@ -466,6 +575,46 @@ def _cross_entropy_of_probabilities(
     return Terms(value.reshape(shape), pullback, scale)
 
 
+@textbook(cross_entropy)
+def cross_entropy_textbook(
+    input: Operand,
+    target: Operand | Array,
+    weight: Operand | None,
+    ignore_index: int,
+    label_smoothing: float,
+    unit_targets: bool,
+) -> Any:
+    """-sum_j w_j ((1 - s) y_j + s / C) log p_j, log p as log_softmax has it.
+
+    Of labels it is (1 - s) times -w_t log p_t, and s times the mean over the classes of -w_j log p_j.
+    """
+    axis, s = min(input.ndim - 1, 1), input.lift(label_smoothing)
+    classes = input.shape[axis]
+    logs = log_softmax_textbook(input, axis)
+    along = [classes if i == axis else 1 for i in range(input.ndim)]
+    per_class = None if weight is None else weight.reshape(along)
+    if isinstance(target, Operand):
+        y = (1.0 - s) * target + s / classes if label_smoothing else target
+        a = weighted(y, per_class)
+        value = -product(a, logs).sum(axis=axis)
+        if not unit_targets:
+            return value
+        of_target = (1.0 - s) * weighted(-logs, per_class)
+        return _of_rows(value, axis, (input, exp(logs) - a), (target, of_target))
+    value, denominator = _at_label(logs, target, weight, ignore_index)
+    if label_smoothing:
+        flat = -weighted(logs, per_class).sum(axis=axis) / classes
+        ignored = np.asarray(target) == ignore_index
+        value = product(1.0 - s, value) + where(ignored, 0.0, s * flat)
+    return value, denominator
+
+
+def _of_rows(value: Operand, axis: int, *slopes: tuple[Operand, Operand]) -> Operand:
+    """`value`, one number for each row, with the given derivative in each number of the rows."""
+    nothing = with_slopes(0.0 * constant(slopes[0][1]), *slopes)
+    return constant(value) + nothing.sum(axis=axis)
+
+
 def _per_class(weight: Array, x: Array) -> Array:
     """One number for each class, so that it meets axis 1 of x."""
     return weight if x.ndim == 2 else weight[:, None]
@@ -577,6 +726,38 @@ def _log_of_columns(raw: Array, t: Array, low: float, high: float, renormalize: 
     return terms, (slope + added) / sums, (np.abs(slope) + added) / sums  # a difference at the label
 
 
+@textbook(log_loss)
+def log_loss_textbook(
+    y_true: Array,
+    y_pred: Operand,
+    normalize: bool,
+    sample_weight: Operand | None,
+    labels: Array | None,
+    clip: Array,
+    renormalize: str,
+) -> Operand:
+    """-sum_n w_n log p_(n, t) / sum_n w_n; of one column, the second label's p, log1p(-p) for the first."""
+    low, high = clip_range(clip)
+    t = np.searchsorted(np.unique(y_true if labels is None else labels), y_true)
+    if y_pred.shape in (t.shape, (*t.shape, 1)):
+        p = y_pred.reshape(t.shape)
+        of_first = where(1.0 - p < low, math.log(low) if low else -math.inf, log1p(-p))
+        of_first = where(1.0 - p > high, math.log(high), of_first)
+        logs = where(t == 1, log(clipped(p, low, high)), of_first)
+    else:
+        rows = y_pred
+        if renormalize == "before_clip":
+            rows = rows / rows.sum(axis=1, keepdims=True)
+        rows = clipped(rows, low, high)
+        if renormalize == "after_clip":
+            rows = rows / rows.sum(axis=1, keepdims=True)
+        logs = log(take_label(rows, t, 1))
+    value = -weighted(logs, sample_weight).sum()
+    if not normalize:
+        return value
+    return value / (float(len(t)) if sample_weight is None else sample_weight.sum())
+
+
 _HINGE: dict[str, Argument] = {
     "input": _REAL,
     "target": Real(),
@@ -614,6 +795,18 @@ def hinge_loss(
     return Terms(np.maximum(z, 0.0), lambda g: {"input": np.heaviside(z, subgradient) * -y * g})
 
 
+def _signs_of(target: Operand, labels: str) -> Operand:
+    """The targets of a hinge loss as -1 and 1, of a textbook form."""
+    binary = labels == "binary" or (labels == "auto" and bool(np.isin(nearest(target), (0.0, 1.0)).all()))
+    return 2.0 * target - 1.0 if binary else target
+
+
+@textbook(hinge_loss)
+def hinge_textbook(input: Operand, target: Operand, subgradient: float, labels: str) -> Operand:
+    """max(0, 1 - y x)."""
+    return maximum(1.0 - _signs_of(target, labels) * input, 0.0, tie=subgradient)
+
+
 @loss(_HINGE, broadcast=_PAIR, same_shape=_PAIR)
 def squared_hinge_loss(input: Any, target: Any, reduction: str = "mean", *, labels: str = "signed") -> Terms:
     """The square of hinge_loss.
@@ -627,6 +820,13 @@ def squared_hinge_loss(input: Any, target: Any, reduction: str = "mean", *, labe
     y = _signs(target, labels)
     z = np.maximum(1.0 - y * input, 0.0)
     return Terms(z * z, lambda g: {"input": -2.0 * y * z * g})
+
+
+@textbook(squared_hinge_loss)
+def squared_hinge_textbook(input: Operand, target: Operand, labels: str) -> Operand:
+    """max(0, 1 - y x)^2."""
+    z = maximum(1.0 - _signs_of(target, labels) * input, 0.0)
+    return z * z
 
 
 @loss(
@@ -685,3 +885,16 @@ def categorical_hinge_loss(
         return {"input": slope.reshape(input.shape)}
 
     return Terms(np.maximum(z, 0.0).reshape(shape), pullback, lambda _: (1.0, {}))
+
+
+@textbook(categorical_hinge_loss)
+def categorical_hinge_textbook(input: Operand, target: Operand | Array, subgradient: float, definition: str) -> Operand:
+    """max(0, 1 + max over the other classes - the label's); Keras' of (1 - y) x, and the sum of y x."""
+    if definition == "keras":
+        y = target if isinstance(target, Operand) else input.lift(one_hot(target, input.shape[-1]))
+        best, own = largest(product(1.0 - y, input), -1), product(y, input).sum(axis=-1)
+    else:
+        labels = nearest(target).argmax(axis=-1) if isinstance(target, Operand) else target
+        best = largest(where(one_hot(labels, input.shape[-1]), -math.inf, input), -1)
+        own = take_label(input, labels)
+    return maximum(1.0 + (best.reshape(own.shape) - own), 0.0, tie=subgradient)

@@ -1,6 +1,6 @@
 """The search for the inputs at which a loss's fast form is worst, in ULP of the exact result.
 
-A *subject* is a loss, its exact terms over mpmath, and regimes: each draws a random point (the loss's arguments by
+A *subject* is a loss, a second definition of it, and regimes: each draws a random point (the loss's arguments by
 name, and "cotangent" where it is not to be 1) and says which numbers belong to it. From the worst of some random points
 the search climbs by small and large moves of single numbers. Everything is seeded and bounded.
 """
@@ -16,9 +16,10 @@ import numpy as np
 from exact import Dual, mp, to_mp, variables
 
 from lossparity.reference import Loss
+from lossparity.reference.precision import Exact
 
 PRECISION = 1300  # bits: e^-745 still counts beside 1
-NUDGE = mp.mpf(2) ** -400  # relative, of one input, where a condition number is a difference quotient
+EXACT = Exact(mp)
 BAR = {"value": 4.0, "gradient": 8.0}  # ULP per element, where the result is well conditioned
 
 Point = dict[str, Any]
@@ -43,15 +44,15 @@ class Regime:
 
 @dataclass(frozen=True)
 class Subject:
-    """A loss, its exact terms, and where to look.
+    """A loss, a definition of it that knows nothing of its two forms, and where to look.
 
-    exact: takes the point's arguments by name, the differentiable ones as object arrays of Dual, other floats as mpf,
-        and returns the terms (reduction "none") as an object array of Dual, of any shape.
+    definition: takes the point's arguments by name, the differentiable ones as object arrays of Dual, other floats as
+        mpf, and returns the terms (reduction "none") as an object array of Dual, of any shape.
     fixed: arguments that are never moved: labels and signs that are stored as floats.
     """
 
     loss: Loss
-    exact: Callable[..., Any]
+    definition: Callable[..., Any]
     regimes: Mapping[str, Regime]
     fixed: tuple[str, ...] = ()
 
@@ -95,7 +96,28 @@ def ulps(got: float, want: Any) -> float:
 
 
 def exact(subject: Subject, point: Point) -> dict[str, Any]:
-    """Value and gradients, each a flat object array of mpf. Called within mp.workprec(PRECISION)."""
+    """The textbook form's value and gradients, flat arrays of mpf. Called within mp.workprec(PRECISION).
+
+    ZeroDivisionError where one of them is infinite or not defined: that is a convention, which the loss's tests hold.
+    """
+    value, gradients = subject.loss.evaluate(EXACT, *called(subject, point))
+    results = {"value": np.ravel(value), **{f"gradient:{name}": np.ravel(g) for name, g in gradients.items()}}
+    if not all(mp.isfinite(number) for numbers in results.values() for number in numbers):
+        raise ZeroDivisionError(f"{subject.loss.name} is not finite at {point}")
+    return results
+
+
+def called(subject: Subject, point: Point) -> tuple[Point, Any]:
+    """The arguments of the call, and its cotangent; ValueError where the loss refuses them."""
+    arguments = {name: x for name, x in point.items() if name != "cotangent"}
+    if subject.loss.reductions:
+        arguments["reduction"] = "none"
+    shape = np.shape(subject.loss(**arguments))
+    return arguments, np.broadcast_to(point.get("cotangent", 1.0), shape)
+
+
+def defined(subject: Subject, point: Point) -> dict[str, Any]:
+    """The same by the definition. Called within mp.workprec(PRECISION)."""
     arguments = {name: exactly(x) for name, x in point.items()}
     cotangent = arguments.pop("cotangent", None)
     names = [name for name in subject.loss.differentiable if np.asarray(arguments[name]).dtype == object]
@@ -106,7 +128,7 @@ def exact(subject: Subject, point: Point) -> dict[str, Any]:
         place[name] = slice(at, at + x.size)
         arguments[name] = np.array([*seeds[at : at + x.size], None], dtype=object)[:-1].reshape(x.shape)
         at += x.size
-    terms = np.ravel(np.asarray(subject.exact(**arguments), dtype=object))
+    terms = np.ravel(np.asarray(subject.definition(**arguments), dtype=object))
     g = np.full(terms.shape, mp.mpf(1)) if cotangent is None else np.ravel(cotangent)
     slopes = sum(c * (term.slope + np.zeros(at, dtype=object)) for c, term in zip(g, terms, strict=True))
     return {
@@ -124,26 +146,21 @@ def exactly(x: Any) -> Any:
     return mp.mpf(x) if isinstance(x, float) else x
 
 
-def computed(subject: Subject, point: Point) -> dict[str, Any] | None:
-    """What the fast form says, flat; None where the loss refuses the point."""
-    arguments = {name: x for name, x in point.items() if name != "cotangent"}
-    options = {"reduction": "none"} if subject.loss.reductions else {}
-    try:
-        value, pullback = subject.loss.vjp(**arguments, **options)
-    except ValueError:
-        return None
-    gradients = pullback(np.broadcast_to(point.get("cotangent", 1.0), np.shape(value)))
-    return {"value": np.ravel(value), **{f"gradient:{name}": np.ravel(g) for name, g in gradients.items()}}
+def computed(subject: Subject, point: Point) -> dict[str, Any]:
+    """What the fast form says, flat; ValueError where the loss refuses the point."""
+    arguments, cotangent = called(subject, point)
+    value, pullback = subject.loss.vjp(**arguments)
+    return {
+        "value": np.ravel(value),
+        **{f"gradient:{name}": np.ravel(gradient) for name, gradient in pullback(cotangent).items()},
+    }
 
 
 def measure(subject: Subject, point: Point) -> dict[str, Result]:
-    """The worst element of each aspect at a point; nothing where the loss refuses it."""
-    got = computed(subject, point)
-    if got is None:
-        return {}
+    """The worst element of each aspect at a point; nothing where the loss refuses it, or is infinite."""
     try:
-        want = exact(subject, point)
-    except (ZeroDivisionError, ValueError):  # infinite or undefined: a convention, which the tests of the loss hold
+        got, want = computed(subject, point), exact(subject, point)
+    except (ZeroDivisionError, ValueError):
         return {}
     results = {}
     for aspect, right in want.items():
@@ -154,20 +171,30 @@ def measure(subject: Subject, point: Point) -> dict[str, Result]:
 
 
 def condition(subject: Subject, point: Point, aspect: str, at: int) -> float:
-    """sum_k |x_k dr/dx_k| / |r| of one number r over every number x_k of the point's arrays."""
+    """sum_k |x_k dr/dx_k| / |r| of one number r over every number x_k of the point's arrays.
+
+    By the exact change of r when x_k becomes the float beside it, on the side where it changes less: not across a kink.
+    """
     here = exact(subject, point)[aspect][at]
-    if here == 0 or not mp.isfinite(here):
+    if here == 0:
         return 1.0
     total = mp.mpf(0)
     for name in movable(point):
-        x = np.asarray(exactly(point[name]))
-        for index in np.ndindex(x.shape if isinstance(point[name], np.ndarray) else ()):
-            if not x[index] or name in subject.fixed or isinstance(point[name], float):
-                continue
-            moved = x.copy()
-            moved[index] = x[index] * (1 - NUDGE)
-            total += abs(exact(subject, {**point, name: moved})[aspect][at] - here)
-    return float(total / NUDGE / abs(here))
+        x = point[name]
+        if name in subject.fixed or isinstance(x, float):
+            continue
+        for index in zip(*np.nonzero(x), strict=True):
+            changes = []
+            for side in (-math.inf, math.inf):
+                moved = x.copy()
+                moved[index] = np.nextafter(x[index], side)
+                try:
+                    change = exact(subject, {**point, name: moved})[aspect][at] - here
+                except (ZeroDivisionError, ValueError):
+                    continue
+                changes.append(abs(change / (mp.mpf(moved[index]) / mp.mpf(x[index]) - 1)))
+            total += min(changes, default=mp.mpf(0))
+    return float(total / abs(here))
 
 
 def share(subject: Subject, point: Point, aspect: str, result: Result, least: float = 0.0) -> float:
