@@ -741,8 +741,7 @@ def log_loss_textbook(
     t = np.searchsorted(np.unique(y_true if labels is None else labels), y_true)
     if y_pred.shape in (t.shape, (*t.shape, 1)):
         p = y_pred.reshape(t.shape)
-        of_first = where(1.0 - p < low, math.log(low) if low else -math.inf, log1p(-p))
-        of_first = where(1.0 - p > high, math.log(high), of_first)
+        of_first = where(1.0 - p < low, log(p.lift(low)), where(1.0 - p > high, log(p.lift(high)), log1p(-p)))
         logs = where(t == 1, log(clipped(p, low, high)), of_first)
     else:
         rows = y_pred
