@@ -439,10 +439,12 @@ def _at_label(
     logs: Operand, target: Array, weight: Operand | None, ignore_index: int
 ) -> tuple[Operand, Operand | float | None]:
     """-w_t l_t of log-probabilities with the classes on axis 1 (or the only one), and what the mean divides by."""
-    axis = min(logs.ndim - 1, 1)
-    labels, kept = _labels(target, logs.shape[:axis] + logs.shape[axis + 1 :], logs.shape[axis], ignore_index)
+    if logs.ndim == 1:
+        value, denominator = _at_label(logs.reshape(1, -1), target[None], weight, ignore_index)
+        return value.reshape(()), denominator
+    labels, kept = _labels(target, logs.shape[:1] + logs.shape[2:], logs.shape[1], ignore_index)
     kept = np.ones(labels.shape, bool) if kept is None else kept
-    at_label = take_label(logs, labels, axis)
+    at_label = take_label(logs, labels, 1)
     if weight is None:
         return where(kept, -at_label, 0.0), float(np.count_nonzero(kept))
     of_label = where(kept, weight[labels], 0.0)

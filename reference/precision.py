@@ -248,8 +248,12 @@ class Exact(Native):
         return np.asarray(self._power(x, self.context.mpf(p)), dtype=object)
 
     def product(self, x: Array, y: Array) -> Array:
-        finite = np.abs(np.asarray(y)) != self.context.inf
-        return np.where((np.asarray(x) == 0) & ~finite.astype(bool), self.context.mpf(0), self.multiply(x, y))
+        infinite = np.asarray(np.abs(np.asarray(y)) == self.context.inf, dtype=bool)
+        return np.where(np.asarray(x == 0, dtype=bool) & infinite, self.context.mpf(0), self.multiply(x, y))
+
+    def largest(self, x: Array, axis: int) -> Array:
+        undefined = np.asarray(x != x, dtype=bool).any(axis=axis, keepdims=True)
+        return np.asarray(np.where(undefined, self.context.nan, np.max(x, axis=axis, keepdims=True)), dtype=object)
 
     def chain(self, g: Array, d: Array) -> Array:
         return np.where(np.asarray(g == 0, dtype=bool), self.context.mpf(0), self.multiply(g, d))
