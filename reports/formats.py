@@ -22,7 +22,7 @@ from lossparity.reports.policy import Rule
 SHOWN = 10  # findings on a terminal, and annotations of each level, of which GitHub shows no more
 SUMMARY_LIMIT = 1024 * 1024  # bytes of a step summary: GitHub drops a larger one whole
 COMMENT_LIMIT = 65536  # characters of a comment, and so no more bytes: GitHub refuses a longer one
-COMMENT_MARK = "<!-- lossparity gate -->"
+COMMENT_MARK = "<!-- lossparity-gate -->"
 _IDS = 20  # checks listed below a finding in Markdown
 _ID_BUDGET = 2000  # in HTML and JSON: the first ones; the record has them all
 _SIGNS = {"passed": "✓", "failed": "✗", "incomplete": "○"}

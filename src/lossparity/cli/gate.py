@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
 import lossparity
 from lossparity.cli.again import comparable_now, run_again
+from lossparity.cli.bumped import bumped
 from lossparity.cli.compared import emit, judged, summarize, targets_of
-from lossparity.cli.exits import UsageError
+from lossparity.cli.exits import HOLDS, UsageError
 from lossparity.cli.options import (
     add_checks,
     add_comparison,
@@ -27,7 +29,8 @@ def add(commands: Any) -> None:
     gate = commands.add_parser(
         "gate",
         help="may this upgrade go in? compare a record with a baseline and judge what changed",
-        usage="%(prog)s [options] BASELINE CANDIDATE\n       %(prog)s [options] --from PINS --to PINS",
+        usage="%(prog)s [options] BASELINE CANDIDATE\n       %(prog)s [options] --from PINS --to PINS\n"
+        "       %(prog)s [options] --since REF",
         description="Compare CANDIDATE with BASELINE and judge what changed by the policy. With --from and --to, build "
         "both environments, run both here, and compare those.",
         epilog="Exit codes: 0 it may, 1 it may not, 2 the records do not compare, 3 incomplete.",
@@ -43,6 +46,11 @@ def add(commands: Any) -> None:
         help='such as "torch==2.9.1 torchvision==0.24.1", or a range: "torch>=2.8,<2.9"',
     )
     gate.add_argument("--to", dest="after", metavar="PINS", help="the same packages in other versions")
+    gate.add_argument(
+        "--since",
+        metavar="REF",
+        help="take both sides out of the requirements and lock files that changed since this revision of git",
+    )
     add_environments(gate)
     add_checks(gate)
     add_policy(gate)
@@ -71,8 +79,20 @@ def command(options: argparse.Namespace) -> int:
     selection = selection_of(options)
     output = Path(options.output) if options.output else None
     foreword: list[str] = []
-    if options.before or options.after:
-        before, after, names, foreword = _releases(options, selection, output)
+    asked = (options.before, options.after)
+    if options.since:
+        if any(asked) or options.baseline:
+            raise UsageError("--since finds both sides by itself: give neither --from, --to nor a record beside it")
+        bump = bumped(options.since)
+        for note in bump.notes:
+            print(f"lossparity: {note}", file=sys.stderr)
+        if not bump.after:
+            print(f"no framework's version changed since {options.since}: there is nothing to judge")
+            return HOLDS
+        asked = (bump.before, bump.after)
+        print(f'lossparity: gate --from "{asked[0]}" --to "{asked[1]}"', file=sys.stderr)
+    if any(asked):
+        before, after, names, foreword = _releases(options, asked, selection, output)
     else:
         before, after, names = _records(options, selection, output)
     comparison = judged(
@@ -100,7 +120,7 @@ def _records(options: argparse.Namespace, selection: Any, output: Path | None) -
     from lossparity.reports import html
 
     if not options.baseline or not options.candidate:
-        raise UsageError("gate takes BASELINE and CANDIDATE, or --from and --to")
+        raise UsageError("gate takes BASELINE and CANDIDATE, or --from and --to, or --since")
     names = (options.baseline, options.candidate)
     baseline = lossparity.load(options.baseline)
     if output:
@@ -116,21 +136,22 @@ def _records(options: argparse.Namespace, selection: Any, output: Path | None) -
 
 
 def _releases(
-    options: argparse.Namespace, selection: Any, output: Path | None
+    options: argparse.Namespace, asked: tuple[str | None, str | None], selection: Any, output: Path | None
 ) -> tuple[Any, Any, tuple[str, str], list[str]]:
     """Both sides, what to call them, and what to say first: two releases that are built and run here."""
     from lossparity.conformance import record
     from lossparity.conformance.execution.pins import label
     from lossparity.conformance.execution.upgrade import both, left_open, sides
 
-    if options.baseline or not (options.before and options.after):
+    first, second = asked
+    if options.baseline or not (first and second):
         raise UsageError("give --from and --to, and no record beside them; or BASELINE and CANDIDATE")
     if options.python:
         raise UsageError("--python does not go with --from and --to, which make their own environments")
     if output:
         writable(output)
     with plan_of(options, options.backend, selection=selection) as plan:
-        pins = sides(options.before, options.after, plan)
+        pins = sides(first, second, plan)
         before, after = both(*pins, plan)
     if output:
         record.save(before, output / "before.json")
