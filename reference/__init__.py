@@ -13,27 +13,24 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lossparity.reference.activations import log_softmax, sigmoid, softmax
+from lossparity.reference.binary import binary_cross_entropy, binary_cross_entropy_with_logits
 from lossparity.reference.boxes import (
     complete_box_iou_loss,
     distance_box_iou_loss,
     generalized_box_iou_loss,
     iou_loss,
 )
-from lossparity.reference.classification import (
-    binary_cross_entropy,
-    binary_cross_entropy_with_logits,
-    categorical_hinge_loss,
-    cross_entropy,
-    hinge_loss,
-    kl_div,
-    log_loss,
-    nll_loss,
-    squared_hinge_loss,
-)
+from lossparity.reference.classification import cross_entropy, kl_div, log_loss, nll_loss
 from lossparity.reference.core import REDUCTIONS, Array, Loss
 from lossparity.reference.detection import distribution_focal_loss
 from lossparity.reference.focal import quality_focal_loss, sigmoid_focal_loss, softmax_focal_loss, varifocal_loss
-from lossparity.reference.margin import hinge_embedding_loss, margin_ranking_loss
+from lossparity.reference.margin import (
+    categorical_hinge_loss,
+    hinge_embedding_loss,
+    hinge_loss,
+    margin_ranking_loss,
+    squared_hinge_loss,
+)
 from lossparity.reference.optimizers import adam, adamw, sgd
 from lossparity.reference.regression import huber_loss, l1_loss, mse_loss, smooth_l1_loss
 from lossparity.reference.segmentation import dice_loss

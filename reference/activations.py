@@ -9,6 +9,7 @@ import numpy as np
 
 from lossparity.reference.arithmetic import Operand, constant, exp, largest, log1p, nearest, one_hot, take_label, where
 from lossparity.reference.core import Argument, Array, Gradients, Integer, Real, Terms, loss, textbook
+from lossparity.reference.elementary import has_nan
 
 _INPUT: dict[str, Argument] = {"input": Real(differentiable=True)}
 _ALONG: dict[str, Argument] = {**_INPUT, "dim": Integer()}
@@ -39,34 +40,42 @@ def entries(classes: Array, shape: tuple[int, ...]) -> Array:
     return index
 
 
-def shifted(x: Array) -> tuple[Array, Array]:
-    """z = x - x_k over axis 1 of (N, C) or (N, C, D), k the (first) largest class, and k's flat index."""
+def shifted_exponentials(x: Array) -> tuple[Array, Array, Array, Array]:
+    """What the softmax over axis 1 of (N, C) or (N, C, D) is made of: z, e^z, the place of the largest, the rest.
+
+    z = x - x_k, k the (first) largest class, whose flat index is the place. Where z is rounded, e^z is not that of the
+    rounded z. In the place of k itself e^z is 0, and the rest is the sum of that over axis 1: so it keeps its digits
+    however confident a row is, log sum_j e^{z_j} = log1p(rest), and p_j = e^{z_j} / (1 + rest) for j != k.
+    """
+    z, top, largest_of_row = _shifted(x)
+    e = np.exp(z)
+    e.reshape(-1)[top] = 0.0
+    part = z - x  # Knuth's TwoSum of x - x_k, step by step: z is rounded by `lost`
+    lost = z - part
+    np.subtract(x, lost, out=lost)
+    part += largest_of_row
+    lost -= part
+    lost *= e
+    lost += e
+    rest = lost.sum(axis=1)
+    if has_nan(rest):  # nothing is lost of what is not finite
+        lost = np.where(np.isnan(lost), e, lost)
+        rest = lost.sum(axis=1)
+    return z, lost, top, rest
+
+
+def _shifted(x: Array) -> tuple[Array, Array, Array]:
+    """z, the place of the largest, and the largest itself, on an axis 1 of length 1."""
     if x.ndim == 2:
         top = entries(x.argmax(axis=1), x.shape)
-        return np.subtract(x, x.take(top)[:, None], order="C"), top
+        largest_of_row = x.take(top)[:, None]
+        return np.subtract(x, largest_of_row, order="C"), top, largest_of_row
     # Along an axis that is not the last NumPy finds a maximum fast and its place slowly, so that is a maximum too.
-    z = np.subtract(x, x.max(axis=1)[:, None], order="C")
+    largest_of_row = x.max(axis=1)[:, None]
+    z = np.subtract(x, largest_of_row, order="C")
     last = x.shape[1] - 1
-    from_last = ((z == 0.0) * np.arange(last, -1, -1, dtype=np.int32)[:, None]).max(axis=1)
-    return z, entries(np.subtract(last, from_last, dtype=np.int64), x.shape)
-
-
-def exponentials(z: Array, top: Array, out: Array | None = None) -> tuple[Array, Array]:
-    """e^z with 0 in the place of the largest class, and the sum of that over axis 1, the rest.
-
-    So the rest keeps its digits however confident a row is: log sum_j e^{z_j} = log1p(rest), and
-    p_j = e^{z_j} / (1 + rest) for j != k.
-    """
-    e = np.exp(z, out=out)
-    e.reshape(-1)[top] = 0.0
-    return e, e.sum(axis=1)
-
-
-def shifted_exponentials(x: Array) -> tuple[Array, Array, Array, Array]:
-    """What the softmax over axis 1 is made of: z, e^z, the place of the largest, the rest."""
-    z, top = shifted(x)
-    e, rest = exponentials(z, top)
-    return z, e, top, rest
+    from_last = ((z == 0.0) * np.arange(last, -1, -1, dtype=np.min_scalar_type(last))[:, None]).max(axis=1)
+    return z, entries(np.subtract(last, from_last, dtype=np.int64), x.shape), largest_of_row
 
 
 def _rows_along(input: Array, dim: int) -> Array:
@@ -113,7 +122,7 @@ def softmax(input: Any, dim: int = -1) -> Terms:
     Source: torch.nn.functional.softmax, https://docs.pytorch.org/docs/stable/generated/torch.nn.Softmax.html
     """
     # p_j = e^(x_j - m) / sum_i e^(x_i - m), m = max x: the shift keeps the exponentials from overflowing
-    # vjp: g -> p (g - sum_j g_j p_j)
+    # vjp: g -> p (d - sum_j d_j p_j), d_j = g_j - g_k, k the largest class: nothing of g_k (1 - p_k) cancels
     rows = _rows_along(input, dim)
     _, p, top, rest = shifted_exponentials(rows)
     p.reshape(-1)[top] = 1.0
@@ -121,8 +130,8 @@ def softmax(input: Any, dim: int = -1) -> Terms:
 
     def pullback(g: Array | float) -> Gradients:
         cotangent = to_rows(np.broadcast_to(g, input.shape), dim)
-        gradient = cotangent - np.einsum("ij,ij->i", cotangent, p)[:, None]
-        gradient *= p
+        d = cotangent - cotangent.take(top)[:, None]
+        gradient = p * (d - np.einsum("ij,ij->i", d, p)[:, None])
         return {"input": from_rows(gradient, input.shape, dim)}
 
     def scale(g: Array | float) -> tuple[float, Gradients]:
@@ -149,25 +158,27 @@ def log_softmax(input: Any, dim: int = -1) -> Terms:
     Source: torch.nn.functional.log_softmax, https://docs.pytorch.org/docs/stable/generated/torch.nn.LogSoftmax.html
     """
     # l_j = x_j - m - log sum_i e^(x_i - m) = z_j - log1p(rest), m = max x
-    # vjp: g -> g - p sum_j g_j
+    # vjp: g -> g - p sum_j g_j;  at the largest class k, where that would cancel, (g_k R - G) / (1 + R) with R the rest
+    #      and G the sum of the g_j without g_k
     rows = _rows_along(input, dim)
-    z, p, top, rest = shifted_exponentials(rows)
-    z -= np.log1p(rest)[:, None]
-    p.reshape(-1)[top] = 1.0
-    p /= (1.0 + rest)[:, None]
+    z, e, top, rest = shifted_exponentials(rows)
+    value = z - np.log1p(rest)[:, None]
 
     def pullback(g: Array | float) -> Gradients:
         cotangent = to_rows(np.broadcast_to(g, input.shape), dim)
-        gradient = p * -cotangent.sum(axis=1)[:, None]
-        gradient += cotangent
+        of_top, others = cotangent.take(top), cotangent.copy()
+        others.reshape(-1)[top] = 0.0
+        sum_of_others = others.sum(axis=1)
+        gradient = cotangent - e * ((sum_of_others + of_top) / (1.0 + rest))[:, None]
+        gradient.reshape(-1)[top] = (of_top * rest - sum_of_others) / (1.0 + rest)
         return {"input": from_rows(gradient, input.shape, dim)}
 
     def scale(g: Array | float) -> tuple[float, Gradients]:
         cotangent = to_rows(np.broadcast_to(g, input.shape), dim)
-        size = cotangent + p * cotangent.sum(axis=1)[:, None]
+        size = cotangent + np.exp(value) * cotangent.sum(axis=1)[:, None]
         return 1.0, {"input": from_rows(size, input.shape, dim)}
 
-    return Terms(from_rows(z, input.shape, dim), pullback, scale)
+    return Terms(from_rows(value, input.shape, dim), pullback, scale)
 
 
 @textbook(log_softmax)

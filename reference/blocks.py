@@ -9,25 +9,34 @@ import numpy as np
 from lossparity.reference.core import Array
 
 _NUMBERS = 16384  # of one array in a stretch: a formula's ten or so intermediates stay in the cache
-_ROWS = 32  # fewer are not worth a stretch of their own
 
 
-def in_blocks(formula: Callable[..., tuple[Array, ...]], *columns: Array) -> tuple[Array, ...]:
+def in_blocks(formula: Callable[..., tuple[Array, ...]], *columns: Array, axis: int = 0) -> tuple[Array, ...]:
     """`formula`, which treats each row for itself, on all rows of the arrays.
 
-    Intermediates as long as the input would cost more time to fetch from memory than to compute; and a short input is
-    cut too, so that ten of them never take more than four times what it takes.
+    Rows are counted along `axis`, 0 or -1, of the arrays and of the results. Intermediates as long as the input would
+    cost more time to fetch from memory than to compute.
     """
-    rows = len(columns[0])
-    step = max(1, _NUMBERS // max(1, *(int(np.prod(column.shape[1:])) for column in columns)))
-    step = min(step, max(_ROWS, -(-rows // 6)))
+    rows = columns[0].shape[axis]
+    step = max(1, _NUMBERS // max(1, *(column.size // max(1, rows) for column in columns)))
     if rows <= step:
         return formula(*columns)
-    first = formula(*(column[:step] for column in columns))
-    whole = tuple(np.empty((rows, *part.shape[1:])) for part in first)
+
+    def stretch(array: Array, start: int) -> Array:
+        return array[start : start + step] if axis == 0 else array[..., start : start + step]
+
+    first = formula(*(stretch(column, 0) for column in columns))
+    whole = tuple(
+        np.empty((rows, *part.shape[1:]) if axis == 0 else (*part.shape[:-1], rows), part.dtype) for part in first
+    )
     for start in range(0, rows, step):
-        stretch = slice(start, start + step)
-        parts = formula(*(column[stretch] for column in columns)) if start else first
+        parts = formula(*(stretch(column, start) for column in columns)) if start else first
         for result, part in zip(whole, parts, strict=True):
-            result[stretch] = part
+            stretch(result, start)[...] = part
     return whole
+
+
+def elementwise(formula: Callable[..., tuple[Array, ...]], *arrays: Array) -> tuple[Array, ...]:
+    """`formula`, which treats each element for itself, on arrays of one shape; its results have that shape too."""
+    parts = in_blocks(formula, *(array.reshape(-1) for array in arrays))
+    return tuple(part.reshape(arrays[0].shape) for part in parts)

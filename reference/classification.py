@@ -1,4 +1,4 @@
-"""Classification losses, on probabilities, log-probabilities, logits and margins."""
+"""Losses of a distribution over classes, given as probabilities, log-probabilities or logits."""
 
 from __future__ import annotations
 
@@ -7,25 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from lossparity.reference.activations import (
-    entries,
-    exponentials,
-    log_softmax_textbook,
-    shifted,
-    shifted_exponentials,
-    to_rows,
-)
+from lossparity.reference import elementary
+from lossparity.reference.activations import entries, log_softmax_textbook, shifted_exponentials
 from lossparity.reference.arithmetic import (
     Operand,
-    absolute,
     constant,
     exp,
-    largest,
     log,
     log1p,
-    maximum,
-    nearest,
-    one_hot,
     product,
     take_label,
     weighted,
@@ -33,9 +22,9 @@ from lossparity.reference.arithmetic import (
     with_slopes,
 )
 from lossparity.reference.arithmetic import clip as clipped
+from lossparity.reference.blocks import elementwise, in_blocks
 from lossparity.reference.core import (
     REDUCTIONS,
-    Argument,
     Array,
     Choice,
     Either,
@@ -49,219 +38,12 @@ from lossparity.reference.core import (
     loss,
     textbook,
 )
+from lossparity.reference.elementary import clip_range, difference, has_nan
 
 _PROBABILITY = Real(differentiable=True, minimum=0.0, maximum=1.0)
 _REAL = Real(differentiable=True)
-_PAIR = ("input", "target")
 _WEIGHT = Real(optional=True)
 _CLIP = Real(minimum=0.0, maximum=1.0, constant=True)
-
-
-def _has_nan(array: Array) -> bool:
-    """Whether an array that was just computed holds a NaN: in one pass, since a sum of squares makes none itself."""
-    return math.isnan(np.vdot(array, array))
-
-
-def _product(factor: Array | float, logs: Array) -> Array:
-    """factor * logs with 0 * inf = 0, the convention 0 log 0 = 0. NaN stays NaN."""
-    product: Array = factor * logs
-    if _has_nan(product):
-        product = np.where((factor == 0) & np.isinf(logs), 0.0, product)
-    return product
-
-
-def clip_range(clip: Array) -> tuple[float, float]:
-    """The interval [c, 1 - c] for one number c, [low, high] for two."""
-    if clip.shape not in ((), (2,)) or (clip.shape == () and clip > 0.5) or (clip.shape == (2,) and clip[0] > clip[1]):
-        raise ValueError(f"clip must be one number c <= 0.5, or a pair low <= high; it is {clip.tolist()}")
-    return (float(clip), 1.0 - float(clip)) if clip.shape == () else (float(clip[0]), float(clip[1]))
-
-
-def _weighted(g: Array | float, weight: Array | None) -> Array | float:
-    return g if weight is None else g * weight
-
-
-@loss(
-    {
-        "input": _PROBABILITY,
-        "target": _PROBABILITY,
-        "weight": _WEIGHT,
-        "clip": _CLIP,
-        "log_clamp": Number(maximum=0.0),
-        "gradient_floor": Number(minimum=0.0),
-        "epsilon": Number(minimum=0.0),
-    },
-    broadcast=("input", "target", "weight"),
-    same_shape=("input", "target"),
-)
-def binary_cross_entropy(
-    input: Any,
-    target: Any,
-    weight: Any = None,
-    reduction: str = "mean",
-    *,
-    clip: Any = 0.0,
-    log_clamp: float = -math.inf,
-    gradient_floor: float = 0.0,
-    epsilon: float = 0.0,
-) -> Terms:
-    """Cross entropy of a probability against the probability of a yes.
-
-    Shapes: input and target alike; weight broadcasts to them. Domain: input and target in [0, 1].
-    Conventions: 0 log 0 = 0, and the gradient there is that of the term that is left; weight 0 makes 0 of infinity.
-    Dialects: `clip` moves the probability into [c, 1 - c], or (low, high), with gradient 0 outside (Keras);
-    `log_clamp` bounds both logarithms of the value from below and `gradient_floor` the p (1 - p) by which the
-    gradient is divided (torch: -100 and float32's 1e-12); `epsilon` is added inside both logarithms (TF v1).
-    Errors: ValueError for a probability outside [0, 1].
-    Source: torch.nn.functional.binary_cross_entropy,
-    https://docs.pytorch.org/docs/stable/generated/torch.nn.BCELoss.html
-    """
-    # a = p + eps, b = 1 - p + eps, p clipped;  l = -w (y log a + (1 - y) log b)
-    # dl/dp = w ((1 - y) / b - y / a) = w (p - y + eps (1 - 2 y)) / (a b)
-    # dl/dy = w (log b - log a)
-    low, high = clip_range(clip)
-    p = input if (low, high) == (0.0, 1.0) else np.clip(input, low, high)
-    a = p + epsilon if epsilon else p
-    log_a, log_b = np.log(a), np.log1p(epsilon - p)
-    if epsilon:  # near 1 it is 1 - p that loses nothing
-        log_b = np.where(p > 0.5, np.log((1.0 - p) + epsilon), log_b)
-    value = _product(target, np.maximum(log_a, log_clamp) if log_clamp > -math.inf else log_a)
-    value += _product(1.0 - target, np.maximum(log_b, log_clamp) if log_clamp > -math.inf else log_b)
-    value = -value if weight is None else _product(-weight, value)
-
-    def pullback(g: Array | float) -> Gradients:
-        slope = p - target
-        if epsilon:
-            slope += epsilon * (1.0 - 2.0 * target)
-        divisor = 1.0 - p
-        if epsilon:
-            divisor += epsilon
-        divisor *= a
-        if gradient_floor:
-            np.maximum(divisor, gradient_floor, out=divisor)
-        slope /= divisor
-        if _has_nan(slope):  # 0 / 0: p = y = 0 leaves -log(1 - p), p = y = 1 leaves -log p
-            slope[(p == 0) & (target == 0)] = 1.0
-            slope[(p == 1) & (target == 1)] = -1.0
-        if p is not input:
-            slope[(input < low) | (input > high)] = 0.0
-        of_target = log_b - log_a
-        if weight is not None:
-            slope, of_target = _product(weight, slope), _product(weight, of_target)
-        slope *= g
-        of_target *= g
-        return {"input": slope, "target": of_target}
-
-    def scale(g: Array | float) -> tuple[Array | float, Gradients]:
-        size = np.abs(_weighted(1.0, weight))
-        return size, {"target": g * size}
-
-    return Terms(value, pullback, scale)
-
-
-@textbook(binary_cross_entropy)
-def binary_cross_entropy_textbook(
-    input: Operand,
-    target: Operand,
-    weight: Operand | None,
-    clip: Array,
-    log_clamp: float,
-    gradient_floor: float,
-    epsilon: float,
-) -> Operand:
-    """-w (y log p + (1 - y) log(1 - p)), log(1 - p) as log1p(-p); with epsilon added inside both, log(1 - p + eps).
-
-    With torch's clamp and floor, derivatives are those that torch writes: (p - y) / max(p (1 - p), floor), and in y the
-    difference of the logarithms before they are clamped.
-    """
-    p = clipped(input, *clip_range(clip))
-    log_p = log(p + epsilon)
-    log_q = log(1.0 - p + epsilon) if epsilon else log1p(-p)
-
-    def entropy(of_yes: Operand, of_no: Operand) -> Operand:
-        return -(product(target, of_yes) + product(1.0 - target, of_no))
-
-    if log_clamp == -math.inf and not gradient_floor:
-        return weighted(entropy(log_p, log_q), weight)
-    value = entropy(maximum(log_p, log_clamp), maximum(log_q, log_clamp))
-    slope = (p - target) / maximum(p * (1.0 - p), gradient_floor)
-    return weighted(with_slopes(value, (p, slope), (target, log_q - log_p)), weight)
-
-
-@loss(
-    {"input": _REAL, "target": _REAL, "weight": _WEIGHT, "pos_weight": _WEIGHT},
-    broadcast=("input", "target", "weight", "pos_weight"),
-    same_shape=("input", "target"),
-)
-def binary_cross_entropy_with_logits(
-    input: Any, target: Any, weight: Any = None, reduction: str = "mean", pos_weight: Any = None
-) -> Terms:
-    """Cross entropy of sigmoid(input) against the probability of a yes, exact in both tails.
-
-    Shapes: input and target alike; weight and pos_weight broadcast to them. Domain: all reals; meaningful for
-    target in [0, 1], which is not checked (torch does not either). Smooth. `pos_weight` multiplies the positive term.
-    Source: torch.nn.functional.binary_cross_entropy_with_logits,
-    https://docs.pytorch.org/docs/stable/generated/torch.nn.BCEWithLogitsLoss.html
-    """
-    # With e = e^-|x|:  -log sigmoid(x) = log1p(e) + max(-x, 0),  -log sigmoid(-x) = log1p(e) + max(x, 0)
-    # l = -w (v y log sigmoid(x) + (1 - y) log sigmoid(-x)) = w (c log1p(e) + h x),  v = pos_weight,
-    #     c = v y + (1 - y),  h = 1 - y for x >= 0, -v y for x < 0
-    # dl/dx = w (h - c sign(x) e / (1 + e)), where nothing cancels if y is 0 or 1
-    # dl/dy = w ((v - 1) log1p(e) - x (1 for x >= 0, v for x < 0))
-    positive = ~np.signbit(input)
-    e = np.abs(input)
-    np.exp(np.negative(e, out=e), out=e)
-    log1p_e = np.log1p(e)
-    if pos_weight is None:
-        h, c = positive - target, None
-    else:
-        of_yes, of_no = pos_weight * target, 1.0 - target
-        h = positive * of_no - ~positive * of_yes
-        c = of_yes + of_no
-    value = _product(h, input)
-    value += log1p_e if c is None else c * log1p_e
-    if weight is not None:
-        value *= weight
-
-    def pullback(g: Array | float) -> Gradients:
-        g = _weighted(g, weight)
-        slope = 1.0 + e
-        np.divide(e, slope, out=slope)
-        np.copysign(slope, input, out=slope)
-        if c is not None:
-            slope *= c
-        np.subtract(h, slope, out=slope)
-        slope *= g
-        if pos_weight is None:
-            return {"input": slope, "target": input * -g}
-        of_target = (pos_weight - 1.0) * log1p_e
-        of_target -= input * (positive + ~positive * pos_weight)
-        of_target *= g
-        return {"input": slope, "target": of_target}
-
-    def scale(g: Array | float) -> tuple[Array | float, Gradients]:
-        size = np.abs(_weighted(1.0, weight) * (1.0 if c is None else c))
-        return size, {"input": size * g} if pos_weight is None else {"input": size * g, "target": size * g}
-
-    return Terms(value, pullback, scale)
-
-
-def softplus(x: Operand) -> Operand:
-    """log(1 + e^x) = max(x, 0) + log1p(e^-|x|), of a textbook form. At 0 each side has half of the derivative."""
-    return log1p(exp(-absolute(x))) + maximum(x, 0.0)
-
-
-@textbook(binary_cross_entropy_with_logits)
-def binary_cross_entropy_with_logits_textbook(
-    input: Operand, target: Operand, weight: Operand | None, pos_weight: Operand | None
-) -> Operand:
-    """w (log1p(e^-|x|) + max(x, 0) - x y), as TensorFlow documents it; with a pos_weight v
-
-    w (v y softplus(-x) + (1 - y) softplus(x)), where no term is negative. Each is exact in both tails.
-    """
-    if pos_weight is None:
-        return weighted(log1p(exp(-absolute(input))) + (maximum(input, 0.0) - input * target), weight)
-    return weighted(product(pos_weight * target, softplus(-input)) + product(1.0 - target, softplus(input)), weight)
 
 
 @loss(
@@ -288,34 +70,28 @@ def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = 
     # l = q (log q - x), q = target, or q = e^t and log q = t with log_target
     # dl/dx = -q
     # dl/dq = log q - x + 1;  with log_target dl/dt = q (t - x + 1)
-    x, t = input, target
-    if clip is not None:
-        low, high = clip_range(clip)
-        log_low, log_high = np.log(low), np.log(high)
-        x = np.clip(input, log_low, log_high)
-        t = np.clip(target, log_low, log_high) if log_target else np.clip(target, low, high)
-    q = np.exp(t) if log_target else t
-    ratio = (t if log_target else np.log(t)) - x
-    if _has_nan(ratio):
-        ratio[(q == 0) & (x == -math.inf)] = math.inf
-    value = _product(q, ratio)
+    low, high = clip_range(np.zeros(()) if clip is None else clip)
+    log_low, log_high = (-math.inf, math.inf) if clip is None else (np.log(low), np.log(high))
+    lowest, highest = (log_low, log_high) if log_target or clip is None else (low, high)
 
-    def pullback(g: Array | float) -> Gradients:
-        of_input = q * -g
-        of_target = ratio + 1.0
+    def rule(input: Array, target: Array) -> tuple[Array, Array, Array]:
+        x, t = np.clip(input, log_low, log_high), np.clip(target, lowest, highest)
+        q = np.exp(t) if log_target else t
+        ratio, lost = difference(t, x) if log_target else (np.log(t) - x, 0.0)
+        if has_nan(ratio):
+            ratio[(q == 0.0) & (x == -math.inf)] = math.inf
+        of_target = (ratio + 1.0) + lost
         if log_target:
-            of_target = _product(q, of_target)
-        of_target *= g
-        if clip is not None:
-            of_input[(input < log_low) | (input > log_high)] = 0.0
-            lowest, highest = (log_low, log_high) if log_target else (low, high)
-            of_target[(target < lowest) | (target > highest)] = 0.0
-        return {"input": of_input, "target": of_target}
+            of_target = elementary.product(q, of_target)
+        inside_x, inside_t = (input >= log_low) & (input <= log_high), (target >= lowest) & (target <= highest)
+        return elementary.product(q, ratio), np.where(inside_x, -q, 0.0), np.where(inside_t, of_target, 0.0)
+
+    value, of_input, of_target = elementwise(rule, input, target)
 
     def scale(g: Array | float) -> tuple[Array | float, Gradients]:
-        return 0.0, {"target": g * q if log_target else g + np.zeros_like(q)}
+        return 0.0, {"target": -g * of_input if log_target else g + np.zeros_like(value)}
 
-    return Terms(value, pullback, scale)
+    return Terms(value, lambda g: {"input": of_input * g, "target": of_target * g}, scale)
 
 
 @textbook(kl_div)
@@ -344,7 +120,7 @@ def _check_classes(input: Array, weight: Array | None) -> None:
         raise ValueError(f"weight must hold one number for each of the {classes} classes; its shape is {weight.shape}")
 
 
-def _labels(
+def checked_labels(
     target: Array, shape: tuple[int, ...], classes: int, ignore_index: int | None
 ) -> tuple[Array, Array | None]:
     """The labels, ignored ones replaced by 0, and which are not ignored (None: all)."""
@@ -369,7 +145,7 @@ def _labels(
 def _labels_of_blocks(target: Array, input: Array, x: Array, ignore_index: int) -> tuple[Array, Array | None]:
     """The same for (C,), (N, C) or (N, C, d1, ...), in the shape of a term for each row of its blocks x."""
     shape = input.shape[:-1] if input.ndim < 2 else input.shape[:1] + input.shape[2:]
-    labels, kept = _labels(target, shape, x.shape[1], ignore_index)
+    labels, kept = checked_labels(target, shape, x.shape[1], ignore_index)
     of_blocks = x.shape[:1] + x.shape[2:]
     return labels.reshape(of_blocks), kept if kept is None else kept.reshape(of_blocks)
 
@@ -407,7 +183,7 @@ def nll_loss(input: Any, target: Any, weight: Any = None, ignore_index: int = -1
     at = entries(labels, x.shape)
     weights = _row_weights(labels, kept, weight)
     value = x.take(at)
-    value = _product(-weights, value) if isinstance(weights, np.ndarray) else -value
+    value = elementary.product(-weights, value) if isinstance(weights, np.ndarray) else -value
     if kept is not None:
         value[~kept] = 0.0
 
@@ -442,7 +218,7 @@ def _at_label(
     if logs.ndim == 1:
         value, denominator = _at_label(logs.reshape(1, -1), target[None], weight, ignore_index)
         return value.reshape(()), denominator
-    labels, kept = _labels(target, logs.shape[:1] + logs.shape[2:], logs.shape[1], ignore_index)
+    labels, kept = checked_labels(target, logs.shape[:1] + logs.shape[2:], logs.shape[1], ignore_index)
     kept = np.ones(labels.shape, bool) if kept is None else kept
     at_label = take_label(logs, labels, 1)
     if weight is None:
@@ -483,9 +259,10 @@ def cross_entropy(
     Source: torch.nn.functional.cross_entropy,
     https://docs.pytorch.org/docs/stable/generated/torch.nn.CrossEntropyLoss.html
     """
-    # z_j = x_j - max x and R = sum of e^z without the maximum's, so that -log p_j = log1p(R) - z_j
+    # z_j = x_j - x_k, k the largest class, and R = sum of e^z without k's, so that -log p_j = log1p(R) - z_j
     # l = sum_j a_j (log1p(R) - z_j),  a_j = w_j ((1 - s) target_j + s / C),  s = label_smoothing
-    # dl/dx_j = A p_j - a_j,  A = sum_j a_j (1 for unit_targets);  at the maximum A - a_j - A R / (1 + R): no cancelling
+    # dl/dx_j = A p_j - a_j,  A = sum_j a_j (1 for unit_targets);  at k, where that would cancel,
+    #         = B - A R / (1 + R),  B = A - a_k, the sum of the a_j without a_k
     # dl/dtarget_j = (1 - s) w_j (log1p(R) - z_j)
     _check_classes(input, weight)
     if target.shape != input.shape:
@@ -500,81 +277,104 @@ def _cross_entropy_of_labels(input: Array, target: Array, weight: Array | None, 
     # a_j = spike + flat_j at the label, flat_j elsewhere:  spike = (1 - s) w_t, flat = s w / C
     x = _blocks(input)
     labels, kept = _labels_of_blocks(target, input, x, ignore_index)
-    at = entries(labels, x.shape)
-    row_weight = _row_weights(labels, kept, weight)
+    row_weight = np.broadcast_to(_row_weights(labels, kept, weight), labels.shape)
+    flat = s / x.shape[1] * (np.ones(x.shape[1]) if weight is None else weight)
     spike = (1.0 - s) * row_weight
-    total = spike
-    z, top = shifted(x)
-    value = -_product(spike, z.take(at))
-    if s:
-        flat = s / x.shape[1] * (np.ones(x.shape[1]) if weight is None else weight)
-        total = spike + flat.sum()
-        value -= _dot(flat, z)
-    e, rest = exponentials(z, top, out=z)
-    value += total * np.log1p(rest)
+    total = spike + flat.sum()  # A
+
+    def rule(x: Array, labels: Array, spike: Array, total: Array) -> tuple[Array, ...]:
+        z, e, top, rest = shifted_exponentials(x)
+        value = total * np.log1p(rest) - elementary.product(spike, z.take(entries(labels, x.shape)))
+        return value - _dot(flat, z) if s else value, e, rest, top // math.prod(x.shape[2:]) % x.shape[1]
+
+    value, e, rest, largest = in_blocks(rule, x, labels, spike, total, axis=_axis_of_rows(x))
     if kept is not None:
         value[~kept] = 0.0
 
     def pullback(g: Array | float) -> Gradients:
-        g = np.reshape(g, at.shape) if np.ndim(g) else g
-        others = 1.0 + rest
-        gradient = e * (total * g / others)[:, None]
+        g = np.reshape(g, value.shape) if np.ndim(g) else g
+        share = total * g / (1.0 + rest)
+        gradient = e * share[:, None]
+        others = np.where(largest == labels, 0.0, spike)  # B
         if s:
-            gradient -= _per_class(flat, e) * np.expand_dims(g, 1 if np.ndim(g) else 0)
-        flattened = gradient.reshape(-1)
-        flattened[at] -= spike * g
-        beside = total - spike * (top == at)  # A - a_j at the maximum
-        if s:
-            beside -= np.broadcast_to(_per_class(flat, e), e.shape).take(top)
-        flattened[top] = (beside - total * rest / others) * g
+            gradient -= _per_class(flat, x) * _each_row(g, value)
+            others += _sums_of_others(flat).take(largest)
+        numbers = gradient.reshape(-1)
+        numbers[entries(labels, x.shape)] -= spike * g
+        numbers[entries(largest, x.shape)] = others * g - share * rest
         if kept is not None:
-            np.copyto(gradient, 0.0, where=~kept[:, None])
+            np.copyto(gradient, 0.0, where=~kept[:, None])  # and not 0 * NaN where nothing is left to average
         return {"input": gradient.reshape(input.shape)}
 
     def scale(g: Array | float) -> tuple[Array | float, Gradients]:
-        g = np.broadcast_to(np.reshape(g, at.shape) if np.ndim(g) else g, at.shape)
-        size = np.abs(_per_class(flat, e)) * g[:, None] if s else np.zeros(e.shape)
-        size.reshape(-1)[at] += np.abs(spike) * g
-        return np.broadcast_to(np.abs(total), at.shape).reshape(target.shape), {"input": size.reshape(input.shape)}
+        g = np.broadcast_to(np.reshape(g, value.shape) if np.ndim(g) else g, value.shape)
+        size = np.abs(_per_class(flat, x)) * g[:, None] if s else np.zeros(x.shape)
+        size.reshape(-1)[entries(labels, x.shape)] += np.abs(spike) * g
+        return np.abs(total).reshape(target.shape), {"input": size.reshape(input.shape)}
 
-    return Terms(value.reshape(target.shape), pullback, scale, denominator=_total(row_weight))
+    denominator = None if weight is None and kept is None else float(row_weight.sum())
+    return Terms(value.reshape(target.shape), pullback, scale, denominator)
 
 
 def _cross_entropy_of_probabilities(
     input: Array, target: Array, weight: Array | None, s: float, unit_targets: bool
 ) -> Terms:
-    x, a = _blocks(input), _blocks(target)
-    shape = input.shape[:-1] if input.ndim < 2 else input.shape[:1] + input.shape[2:]
-    z, e, top, rest = shifted_exponentials(x)
-    if s:
-        a = (1.0 - s) * a
-        a += s / x.shape[1]
-    if weight is not None:
-        a = a * _per_class(weight, x)
-    total = a.sum(axis=1)
-    log_sum = np.log1p(rest)
-    value = total * log_sum - _dot(a, z)
+    x = _blocks(input)
     slope = 1.0 - s if weight is None else (1.0 - s) * _per_class(weight, x)
+    flat = s / x.shape[1] if weight is None else s / x.shape[1] * _per_class(weight, x)
+    plain = weight is None and not s
 
-    def each_row(g: Array | float) -> Array | float:
-        return np.reshape(g, total.shape)[:, None] if np.ndim(g) else g
+    def rule(x: Array, y: Array) -> tuple[Array, Array, Array]:
+        z, e, top, rest = shifted_exponentials(x)
+        a = y if plain else slope * y + flat
+        others = a.copy()
+        others.reshape(-1)[top] = 0.0
+        others = others.sum(axis=1)  # B
+        total = others + a.take(top)  # A
+        log_sum = np.log1p(rest)
+        value = total * log_sum - _dot(a, z)
+        if unit_targets:
+            total, others = np.ones_like(total), 1.0 - a.take(top)
+        gradient = e * (total / (1.0 + rest))[:, None] - a
+        gradient.reshape(-1)[top] = others - total * rest / (1.0 + rest)
+        of_target = log_sum[:, None] - z
+        return value, gradient, of_target if plain else elementary.product(slope, of_target)
+
+    value, of_input, of_target = in_blocks(rule, x, _blocks(target), axis=_axis_of_rows(x))
 
     def pullback(g: Array | float) -> Gradients:
-        others = 1.0 + rest
-        whole = np.ones_like(total) if unit_targets else total
-        gradient = e * (whole / others)[:, None]
-        gradient -= a
-        gradient.reshape(-1)[top] = whole - a.take(top) - whole * rest / others
-        gradient *= each_row(g)
-        of_target = _product(slope * each_row(g), log_sum[:, None] - z)
-        return {"input": gradient.reshape(input.shape), "target": of_target.reshape(input.shape)}
+        g = _each_row(g, value)
+        return {"input": (of_input * g).reshape(input.shape), "target": (of_target * g).reshape(input.shape)}
+
+    shape = input.shape[:1] + input.shape[2:] if input.ndim > 1 else ()
 
     def scale(g: Array | float) -> tuple[Array | float, Gradients]:
-        of_input, of_target = np.abs(a) * each_row(g), np.broadcast_to(np.abs(slope) * each_row(g), x.shape)
+        a = slope * _blocks(target) + flat
+        of_input, of_target = (
+            np.abs(a) * _each_row(g, value),
+            np.broadcast_to(np.abs(slope) * _each_row(g, value), x.shape),
+        )
         gradients = {"input": of_input.reshape(input.shape), "target": of_target.reshape(input.shape)}
-        return np.abs(total).reshape(shape), gradients
+        return np.abs(a.sum(axis=1)).reshape(shape), gradients
 
     return Terms(value.reshape(shape), pullback, scale)
+
+
+def _each_row(g: Array | float, rows: Array) -> Array | float:
+    """A cotangent of the terms, so that it meets the classes of the blocks' rows."""
+    return np.reshape(g, rows.shape)[:, None] if np.ndim(g) else g
+
+
+def _axis_of_rows(x: Array) -> int:
+    """Along which axis (N, C) or (N, C, D) is cut into stretches."""
+    return 0 if x.ndim == 2 or len(x) >= x.shape[2] else -1
+
+
+def _sums_of_others(a: Array) -> Array:
+    """The sum of all numbers but one, for each of them: of what is before it and what is after it."""
+    before, after = np.zeros(len(a)), np.zeros(len(a))
+    before[1:], after[:-1] = np.cumsum(a[:-1]), np.cumsum(a[:0:-1])[::-1]
+    return before + after
 
 
 @textbook(cross_entropy)
@@ -625,8 +425,8 @@ def _per_class(weight: Array, x: Array) -> Array:
 def _dot(a: Array, z: Array) -> Array:
     """sum_j a_j z_j over axis 1 of z, with 0 * inf = 0; a is one number for each class, or as many as z."""
     total: Array = np.einsum("c,nc...->n..." if a.ndim == 1 else "nc...,nc...->n...", a, z)
-    if _has_nan(total):
-        total = _product(_per_class(a, z) if a.ndim == 1 else a, z).sum(axis=1)
+    if has_nan(total):
+        total = elementary.product(_per_class(a, z) if a.ndim == 1 else a, z).sum(axis=1)
     return total
 
 
@@ -679,53 +479,61 @@ def log_loss(
         raise ValueError(f"y_true must hold only labels {names.tolist()}; it holds {unknown[0]}")
     low, high = clip_range(clip)
     if y_pred.size == len(y_true):
-        terms, slope, size = _log_of_one_column(y_pred.reshape(-1), t == 1, low, high)
+        terms, slope = _log_of_one_column(y_pred.reshape(-1), t == 1, low, high)
     else:
-        terms, slope, size = _log_of_columns(y_pred, t, low, high, renormalize)
+        terms, slope = _log_of_columns(y_pred, t, low, high, renormalize)
     weights = np.ones(len(t)) if sample_weight is None else sample_weight
-    factor = weights / weights.sum() if normalize else weights
+    total = weights.sum() if normalize else 1.0
+    value = elementary.product(weights, terms).sum() / total
 
     def pullback(g: Array | float) -> Gradients:
-        return {"y_pred": _product(factor[:, None] * g, slope).reshape(y_pred.shape)}
-
-    value = _product(weights, terms).sum() / (weights.sum() if normalize else 1.0)
+        return {"y_pred": elementary.product((weights / total)[:, None] * g, slope).reshape(y_pred.shape)}
 
     def scale(g: Array | float) -> tuple[Array | float, Gradients]:
-        return np.sum(np.abs(factor)), {"y_pred": (np.abs(factor)[:, None] * g * size).reshape(y_pred.shape)}
+        size = 0.0 if renormalize == "never" else 2.0 * np.abs(slope).max(axis=1, initial=0.0, keepdims=True)
+        of_input = np.abs(weights / total)[:, None] * g * size
+        return np.sum(np.abs(weights / total)), {"y_pred": np.broadcast_to(of_input, slope.shape).reshape(y_pred.shape)}
 
     return Terms(np.asarray(value), pullback, scale)
 
 
-def _log_of_one_column(raw: Array, second: Array, low: float, high: float) -> tuple[Array, Array, Array]:
-    """-log p for the second label, -log (1 - p) for the first; their slope, and its natural scale."""
-    lowest, highest = np.where(second, low, 1.0 - high), np.where(second, high, 1.0 - low)
-    p = np.clip(raw, lowest, highest)
-    terms = -np.where(second, np.log(p), np.log1p(-p))  # 1 - p is not formed: log1p keeps its digits
-    slope = np.where(second, -1.0 / p, 1.0 / (1.0 - p))
-    slope[(raw < lowest) | (raw > highest)] = 0.0
-    return terms, slope[:, None], np.zeros((len(p), 1))
+def _log_of_one_column(raw: Array, second: Array, low: float, high: float) -> tuple[Array, Array]:
+    """-log p for the second label, -log(1 - p) for the first, and the slope; 1 - p is formed where it is exact."""
+    p = np.where(second, raw, 1.0 - raw)
+    terms = -np.where(second, np.log(raw), np.log1p(-raw))
+    slope = np.where(second, -1.0, 1.0) / p
+    above = np.where(second, raw > high, raw < 1.0 - high)
+    terms, slope = np.where(p < low, -np.log(low), terms), np.where(p < low, 0.0, slope)
+    return np.where(above, -np.log(high), terms), np.where(above, 0.0, slope)[:, None]
 
 
-def _log_of_columns(raw: Array, t: Array, low: float, high: float, renormalize: str) -> tuple[Array, Array, Array]:
-    """-log p_t of each row; its slope in the row, and the slope's natural scale."""
-    rows = np.arange(len(t))
-    sums = raw.sum(axis=1, keepdims=True) if renormalize == "before_clip" else np.ones((len(t), 1))
-    share = raw / sums
+def _log_of_columns(raw: Array, t: Array, low: float, high: float, renormalize: str) -> tuple[Array, Array]:
+    """-log p_t of each row, and its slope in the row.
+
+    Of x_t / S, S the sum of the row, that is log1p(O / x_t) with the sum O of the others, and -O / (x_t S) its slope.
+    """
+    at = np.arange(len(t)), t
+    whole = raw.sum(axis=1) if renormalize == "before_clip" else np.ones(len(t))
+    share = raw / whole[:, None]
     outside = (share < low) | (share > high)
     p = np.clip(share, low, high)
-    terms = -np.log(p[rows, t])
-    slope = np.zeros(p.shape)
-    slope[rows, t] = np.where(outside[rows, t], 0.0, -1.0 / p[rows, t])
+    terms, slope = -np.log(p[at]), np.zeros(p.shape)
     if renormalize == "never":
-        return terms, slope, np.zeros(p.shape)
-    if renormalize == "before_clip":  # p_t = x_t / S: dl/dx_j = (1 - [j = t] / p_t) / S
-        added = np.where(outside[rows, t], 0.0, 1.0)[:, None]
-    else:  # p_t = c_t / S, S the sum of the clipped c: dl/dx_j = 1 / S - [j = t] / c_t, where x_j is not clipped
-        sums = p.sum(axis=1, keepdims=True)
-        terms += np.log(sums[:, 0])
-        slope *= sums
-        added = ~outside
-    return terms, (slope + added) / sums, (np.abs(slope) + added) / sums  # a difference at the label
+        slope[at] = -1.0 / p[at]
+        return terms, np.where(outside, 0.0, slope)
+    x = raw if renormalize == "before_clip" else p
+    others = x.copy()
+    others[at] = 0.0
+    rest, own = others.sum(axis=1), x[at]
+    whole = rest + own
+    likely = own > rest
+    of_share = np.where(likely, np.log1p(np.where(likely, rest / own, 0.0)), -np.log(own / whole))
+    slope[:] = 1.0 / whole[:, None]
+    slope[at] = -(rest / own) / whole
+    if renormalize == "after_clip":
+        return of_share, np.where(outside, 0.0, slope)
+    clipped_label = outside[at]
+    return np.where(clipped_label, terms, of_share), np.where(clipped_label[:, None], 0.0, slope)
 
 
 @textbook(log_loss)
@@ -757,145 +565,3 @@ def log_loss_textbook(
     if not normalize:
         return value
     return value / (float(len(t)) if sample_weight is None else sample_weight.sum())
-
-
-_HINGE: dict[str, Argument] = {
-    "input": _REAL,
-    "target": Real(),
-    "labels": Choice(("signed", "binary", "auto")),
-}
-
-
-def _signs(target: Array, labels: str) -> Array:
-    """The targets of a hinge loss as -1 and 1."""
-    if labels == "binary" or (labels == "auto" and ((target == 0) | (target == 1)).all()):
-        return 2.0 * target - 1.0
-    wrong = target[(np.abs(target) != 1) & ~np.isnan(target)]
-    if labels == "signed" and wrong.size:
-        raise ValueError(f'target must hold -1 and 1 (or 0 and 1 with labels="binary"); it holds {wrong[0]:g}')
-    return target
-
-
-@loss({**_HINGE, "subgradient": Number(minimum=0.0, maximum=1.0)}, broadcast=_PAIR, same_shape=_PAIR)
-def hinge_loss(
-    input: Any, target: Any, reduction: str = "mean", *, subgradient: float = 0.0, labels: str = "signed"
-) -> Terms:
-    """How far a signed score falls short of the margin 1.
-
-    Shapes: input and target alike. Domain: all reals; target -1 or 1, and not differentiable.
-    Kink: at target * input = 1 the derivative of max(0, z) is `subgradient`, 0 by default (TF v1; Keras 1).
-    Dialects: `labels` = "binary" maps every target y to 2 y - 1 (TF v1), "auto" does so if all of them are 0 or 1,
-    and otherwise takes them as they are, real numbers too (Keras).
-    Errors: ValueError for a target other than -1 and 1 with labels = "signed".
-    Source: keras.losses.Hinge, https://keras.io/api/losses/hinge_losses/
-    """
-    # z = 1 - y x;  l = max(0, z)
-    # dl/dx = -y (1 if z > 0, subgradient if z = 0, else 0)
-    y = _signs(target, labels)
-    z = 1.0 - y * input
-    return Terms(np.maximum(z, 0.0), lambda g: {"input": np.heaviside(z, subgradient) * -y * g})
-
-
-def _signs_of(target: Operand, labels: str) -> Operand:
-    """The targets of a hinge loss as -1 and 1, of a textbook form."""
-    binary = labels == "binary" or (labels == "auto" and bool(np.isin(nearest(target), (0.0, 1.0)).all()))
-    return 2.0 * target - 1.0 if binary else target
-
-
-@textbook(hinge_loss)
-def hinge_textbook(input: Operand, target: Operand, subgradient: float, labels: str) -> Operand:
-    """max(0, 1 - y x)."""
-    return maximum(1.0 - _signs_of(target, labels) * input, 0.0, tie=subgradient)
-
-
-@loss(_HINGE, broadcast=_PAIR, same_shape=_PAIR)
-def squared_hinge_loss(input: Any, target: Any, reduction: str = "mean", *, labels: str = "signed") -> Terms:
-    """The square of hinge_loss.
-
-    Shapes: input and target alike. Domain: all reals; target -1 or 1, and not differentiable. Kink: none.
-    Dialects: `labels`, as in hinge_loss. Errors: ValueError for a target other than -1 and 1 with labels = "signed".
-    Source: keras.losses.SquaredHinge, https://keras.io/api/losses/hinge_losses/
-    """
-    # z = max(0, 1 - y x);  l = z^2
-    # dl/dx = -2 y z
-    y = _signs(target, labels)
-    z = np.maximum(1.0 - y * input, 0.0)
-    return Terms(z * z, lambda g: {"input": -2.0 * y * z * g})
-
-
-@textbook(squared_hinge_loss)
-def squared_hinge_textbook(input: Operand, target: Operand, labels: str) -> Operand:
-    """max(0, 1 - y x)^2."""
-    z = maximum(1.0 - _signs_of(target, labels) * input, 0.0)
-    return z * z
-
-
-@loss(
-    {
-        "input": _REAL,
-        "target": Either(differentiable=False),
-        "subgradient": Number(minimum=0.0, maximum=1.0),
-        "definition": Choice(("crammer_singer", "keras")),
-    }
-)
-def categorical_hinge_loss(
-    input: Any,
-    target: Any,
-    reduction: str = "mean",
-    *,
-    subgradient: float = 0.0,
-    definition: str = "crammer_singer",
-) -> Terms:
-    """How far the label's score falls short of 1 above the best of the others.
-
-    Shapes: input (..., C); target: integer labels (...), or one-hot (..., C); one term per row. Domain: all reals.
-    Kinks: at z = 0 the derivative of max(0, z) is `subgradient`, 0 by default (Keras 1); scores that tie for the
-    best share its derivative equally. `target` is not differentiable.
-    Dialects: `definition` = "keras" takes the maximum over (1 - target) * input, where the label's own entry is 0 and
-    so competes, and the sum of target * input, for any real target.
-    Errors: ValueError for a label outside [0, C), a target that is not one-hot, and shapes that do not fit.
-    Source: Crammer and Singer 2001, https://www.jmlr.org/papers/v2/crammer01a.html; keras.losses.CategoricalHinge.
-    """
-    # z = 1 + max_(j != t) x_j - x_t;  l = max(0, z)
-    # dl/dx_j = (1 / ties if x_j is the maximum, -1 if j = t, else 0) (1 if z > 0, subgradient if z = 0, else 0)
-    if not input.ndim or not input.shape[-1]:
-        raise ValueError(f"input must have shape (..., C), with at least one class; its shape is {input.shape}")
-    x, shape = to_rows(input, -1), input.shape[:-1]
-    if target.shape == input.shape:
-        y = to_rows(target, -1).astype(np.float64)
-    else:
-        labels, _ = _labels(target, shape, x.shape[1], None)
-        labels = labels.reshape(-1)
-        y = np.zeros(x.shape)
-        y[np.arange(len(labels)), labels] = 1.0
-    if definition == "crammer_singer":
-        wrong = ~((y == 0) | (y == 1)).all(axis=1) | (y.sum(axis=1) != 1)
-        wrong &= ~np.isnan(y).any(axis=1)
-        if wrong.any():
-            raise ValueError(f"target must be one-hot along its last axis; it holds the row {y[wrong][0]}")
-        others = np.where(y == 1, -math.inf, x)
-    else:
-        others = _product(1.0 - y, x)
-    best = others.max(axis=1)
-    z = 1.0 + (best - _product(y, x).sum(axis=1))
-
-    def pullback(g: Array | float) -> Gradients:
-        ties = others == best[:, None]
-        slope = ties * (1.0 - y) / np.count_nonzero(ties, axis=1)[:, None] - y
-        slope *= (np.heaviside(z, subgradient) * np.reshape(g, -1))[:, None]
-        return {"input": slope.reshape(input.shape)}
-
-    return Terms(np.maximum(z, 0.0).reshape(shape), pullback, lambda _: (1.0, {}))
-
-
-@textbook(categorical_hinge_loss)
-def categorical_hinge_textbook(input: Operand, target: Operand | Array, subgradient: float, definition: str) -> Operand:
-    """max(0, 1 + max over the other classes - the label's); Keras' of (1 - y) x, and the sum of y x."""
-    if definition == "keras":
-        y = target if isinstance(target, Operand) else input.lift(one_hot(target, input.shape[-1]))
-        best, own = largest(product(1.0 - y, input), -1), product(y, input).sum(axis=-1)
-    else:
-        labels = nearest(target).argmax(axis=-1) if isinstance(target, Operand) else target
-        best = largest(where(one_hot(labels, input.shape[-1]), -math.inf, input), -1)
-        own = take_label(input, labels)
-    return maximum(1.0 + (best.reshape(own.shape) - own), 0.0, tie=subgradient)

@@ -12,8 +12,8 @@ import numpy as np
 
 from lossparity.reference.activations import from_rows, shifted_exponentials, to_rows
 from lossparity.reference.blocks import in_blocks
-from lossparity.reference.classification import clip_range
 from lossparity.reference.core import Array, Either, Flag, Gradients, Integer, Number, Real, Terms, loss
+from lossparity.reference.elementary import clip_range
 
 _UNIT = Real(differentiable=True, minimum=0.0, maximum=1.0)
 _CLIP = Real(minimum=0.0, maximum=1.0, constant=True)

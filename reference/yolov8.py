@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lossparity.reference.activations import sigmoid, softmax
-from lossparity.reference.classification import binary_cross_entropy_with_logits
+from lossparity.reference.binary import binary_cross_entropy_with_logits
 from lossparity.reference.core import Array, Gradients, Integer, Labels, Number, Real, Terms, loss
 from lossparity.reference.detection import distribution_focal_loss
 
