@@ -56,8 +56,10 @@ class Judge:
         started = time.perf_counter()
         try:
             result = self._decide(check)
-        except Exception as error:  # a broken row or declaration costs its own checks, not the run
-            result = Ruling("error", f"the suite itself failed here, not the framework: {describe(error)}")
+        except MemoryError:
+            result = Ruling("crashed", "out of memory, so nothing is decided here: give it more, or fewer --jobs")
+        except Exception as error:  # a broken row or declaration costs its own checks, not the run; and decides nothing
+            result = Ruling("crashed", f"the suite itself failed here, not the framework: {describe(error)}")
         return dataclasses.replace(
             check,
             verdict=result.verdict,
@@ -115,6 +117,8 @@ class Judge:
         with warned.listening() as caught:
             try:
                 outcome = Outcome(*self.engine.MODES[mode](request))
+            except MemoryError:  # says nothing of the framework
+                raise
             except Exception as error:  # whatever a framework raises is its answer
                 outcome = Outcome(error=error)
         for warning in caught:

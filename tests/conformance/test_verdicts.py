@@ -19,9 +19,10 @@ from lossparity.adapters.base import Answer, Call, Dialect, Implementation, Know
 from lossparity.conformance.cases import CASES, Case
 from lossparity.conformance.cases.table import rows
 from lossparity.conformance.data import given, positives, reals
+from lossparity.conformance.execution.run import exit_code
 from lossparity.conformance.judge import Judge
 from lossparity.conformance.matrix import Selection, checks
-from lossparity.conformance.record import Check
+from lossparity.conformance.record import Check, Run
 
 X, Y = [[1.0, -2.0, 0.5], [3.0, 0.25, -1.5]], [[0.5, 1.0, 0.75], [-1.0, 2.0, 0.125]]
 
@@ -266,6 +267,21 @@ def test_bad_input_that_is_computed_is_a_mismatch() -> None:
 
 
 # --- error
+
+
+def test_what_is_no_fault_of_the_framework_breaks_no_parity(monkeypatch: pytest.MonkeyPatch) -> None:
+    check = decide("plain-sum/float64/value", raising(MemoryError()))
+    assert check.verdict == "crashed"
+    assert check.reason.startswith("out of memory, so nothing is decided here")
+
+    def fail(*_: Any) -> None:
+        raise KeyError("a bug of ours")
+
+    monkeypatch.setattr(Judge, "_compare", fail)
+    check = decide("plain-sum/float64/value")
+    assert check.verdict == "crashed"
+    assert check.reason.startswith("the suite itself failed here, not the framework: ")
+    assert exit_code(Run({}, 0, [], [check], backends={check.backend: {"asked": False, "status": "complete"}})) == 3
 
 
 def test_an_exception_is_an_error_with_its_words() -> None:

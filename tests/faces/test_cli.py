@@ -158,9 +158,7 @@ def test_a_backend_that_was_asked_for_and_is_missing_is_3(
 def test_a_backend_that_is_missing_and_was_not_asked_for_is_0(
     absent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in list(adapters.BACKENDS):
-        if name not in (absent, "sklearn"):
-            monkeypatch.delitem(adapters.BACKENDS, name)
+    monkeypatch.setattr(adapters, "BACKENDS", {name: adapters.BACKENDS[name] for name in (absent, "sklearn")})
     assert call("run", "--loss", "l1_loss", "-o", str(tmp_path)) == 0
     assert "absent was not run" in capsys.readouterr().out
 
