@@ -66,6 +66,8 @@ def environment(
     home = cache()
     words = requirements(pins)
     folder = home / _key(pins, words)
+    with contextlib.suppress(OSError):  # there is none yet, or it is not ours
+        clean(home)
     if keep:
         found = _inspect(folder, pins)
         if found:
@@ -190,7 +192,6 @@ def _workshop(home: Path, keep: bool) -> Iterator[Path]:
     """
     try:
         home.mkdir(parents=True, exist_ok=True)
-        clean(home)
         place = home
         os.rmdir(tempfile.mkdtemp(prefix=_TEMPORARY, dir=home))  # whether it can be written
     except OSError as error:

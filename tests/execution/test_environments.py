@@ -240,6 +240,9 @@ def test_a_kill_in_the_build_leaves_no_installer_and_the_next_start_cleans_up(
     keep: bool, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    other = {"scikit-learn": "1.5.2"}
+    with environment(other, installer=fake([])):
+        pass
     alive = tmp_path / "alive"
     alive.touch()
     child = f"import fcntl, time; f = open({str(alive)!r}); fcntl.flock(f, fcntl.LOCK_EX); time.sleep(600)"
@@ -258,10 +261,13 @@ with environments.library(), environments.environment({PINS!r}, keep={keep}, ins
         wait_for(lambda: held(alive))
         build.kill()
     wait_for(lambda: not held(alive))
-    assert [each.name for each in home.iterdir()] != []
+    assert len([*home.glob(".making-*")]) == 1
     assert list(tmp_path.glob("lossparity-library-*")) != []
-    with environments.library() as folder, environment(PINS, installer=fake([])) as made:
-        assert list(home.iterdir()) == [made.folder]
+    with (
+        environments.library() as folder,
+        environment(other, installer=fake([])) as found,
+    ):  # it is there: nothing to make
+        assert list(home.iterdir()) == [found.folder]
         assert list(tmp_path.glob("lossparity-library-*")) == [Path(folder).parent]
 
 
