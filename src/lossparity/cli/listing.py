@@ -70,9 +70,12 @@ def _implementations(backends: Sequence[str], losses: Sequence[str]) -> int:
 def _asked(name: str) -> Any:
     """What `tell` says of a backend; why it does not, as a sentence."""
     program = f"from lossparity.cli.listing import tell; tell({name!r})"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)  # noqa: S603
     if done.returncode:
-        return (done.stderr.strip().splitlines() or [f"its process ended with exit code {done.returncode}"])[-1]
+        return (
+            done.stderr.decode(errors="replace").strip().splitlines()
+            or [f"its process ended with exit code {done.returncode}"]
+        )[-1]
     return json.loads(done.stdout.splitlines()[-1])
 
 
