@@ -148,6 +148,19 @@ def parsed(path: Path) -> Any:
     return yaml.safe_load(path.read_text())
 
 
+@pytest.mark.parametrize("requirements", ["requirements.txt", "deploy/my requirements.txt", None])
+def test_gitlabs_jobs_run_commands_that_there_are(requirements: str | None, tmp_path: Path) -> None:
+    (tmp_path / "jobs.yml").write_text(workflow("gitlab", requirements))
+    jobs = parsed(tmp_path / "jobs.yml")
+    (install,) = jobs[".loss-parity"]["before_script"]
+    assert "lossparity==" in install
+    for name, word in (("loss-parity", "gate"), ("loss-parity-record", "run")):
+        (line,) = jobs[name]["script"]
+        words = shlex.split(line.split("lossparity ", 1)[1])
+        assert words[0] == word
+        cli._parser().parse_args(words)
+
+
 GH = """#!/bin/sh
 echo "$@" >> calls
 case "$*" in *--jq*) cat known 2>/dev/null; exit 0;; esac
