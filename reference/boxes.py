@@ -14,8 +14,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from lossparity.reference.arithmetic import Operand, atan, constant, maximum, minimum, where
 from lossparity.reference.blocks import in_blocks
-from lossparity.reference.core import Argument, Array, Gradients, Number, Real, Terms, loss
+from lossparity.reference.core import Argument, Array, Gradients, Number, Real, Terms, loss, textbook
 
 _BOXES: dict[str, Argument] = {
     "boxes1": Real(differentiable=True),
@@ -272,3 +273,74 @@ def _aspect(extent: Array) -> tuple[Array, Array]:
     relative = extent / longer
     size = np.maximum(relative[0] * relative[0] + relative[1] * relative[1], 1.0)  # 1 to 2, but 0 for a point
     return relative, relative[::-1] / (size * longer)
+
+
+# The textbook forms: areas of boxes, of their intersection and of the smallest box around both.
+
+
+class _Boxes:
+    """Two boxes as operands: extents of each, of the intersection, of the enclosing box; areas."""
+
+    def __init__(self, boxes1: Operand, boxes2: Operand) -> None:
+        x1, y1, x2, y2 = (boxes1[..., i] for i in range(4))
+        u1, v1, u2, v2 = (boxes2[..., i] for i in range(4))
+        self.extent1, self.extent2 = (x2 - x1, y2 - y1), (u2 - u1, v2 - v1)
+        self.outer = maximum(x2, u2) - minimum(x1, u1), maximum(y2, v2) - minimum(y1, v1)
+        self.offset = 0.5 * (x1 + x2) - 0.5 * (u1 + u2), 0.5 * (y1 + y2) - 0.5 * (v1 + v2)
+        w, h = minimum(x2, u2) - maximum(x1, u1), minimum(y2, v2) - maximum(y1, v1)
+        self.intersection = where((w > 0.0) & (h > 0.0), w * h, 0.0)
+        areas = self.extent1[0] * self.extent1[1] + self.extent2[0] * self.extent2[1]
+        self.union = areas - self.intersection
+
+    def iou(self, eps: float) -> Operand:
+        """I / (U + eps)."""
+        return _over(self.intersection, self.union + eps)
+
+    def distance(self, eps: float) -> Operand:
+        """The squared distance of the centres over the enclosing box's squared diagonal + eps."""
+        (dx, dy), (width, height) = self.offset, self.outer
+        return _over(dx * dx + dy * dy, width * width + height * height + eps)
+
+
+def _over(part: Operand, whole: Operand) -> Operand:
+    """part / whole, and 0 where both are 0."""
+    return where(whole > 0.0, part / whole, 0.0)
+
+
+@textbook(iou_loss)
+def iou_textbook(boxes1: Operand, boxes2: Operand, eps: float) -> Operand:
+    """1 - I / (U + eps)."""
+    return 1.0 - _Boxes(boxes1, boxes2).iou(eps)
+
+
+@textbook(generalized_box_iou_loss)
+def generalized_box_iou_textbook(boxes1: Operand, boxes2: Operand, eps: float) -> Operand:
+    """1 - (IoU - (C - U) / (C + eps))."""
+    boxes = _Boxes(boxes1, boxes2)
+    area = boxes.outer[0] * boxes.outer[1]
+    return 1.0 - (boxes.iou(eps) - _over(area - boxes.union, area + eps))
+
+
+@textbook(distance_box_iou_loss)
+def distance_box_iou_textbook(boxes1: Operand, boxes2: Operand, eps: float) -> Operand:
+    """1 - IoU + rho^2 / (c^2 + eps)."""
+    boxes = _Boxes(boxes1, boxes2)
+    return 1.0 - boxes.iou(eps) + boxes.distance(eps)
+
+
+@textbook(complete_box_iou_loss)
+def complete_box_iou_textbook(boxes1: Operand, boxes2: Operand, eps: float, distance_eps: float | None) -> Operand:
+    """DIoU loss + alpha v, v = (2 / pi (atan(w2 / h2) - atan(w1 / h1)))^2, alpha = v / (1 - IoU + v + eps)."""
+    boxes = _Boxes(boxes1, boxes2)
+    first = eps if distance_eps is None else distance_eps
+    iou = boxes.iou(first)
+    (w1, h1), (w2, h2) = boxes.extent1, boxes.extent2
+    turn = 2.0 / math.pi * (_angle(w2, h2) - _angle(w1, h1))
+    v = where((w1 + h1 > 0.0) & (w2 + h2 > 0.0), turn * turn, 0.0)
+    trade_off = constant(_over(v, 1.0 - iou + v + eps))
+    return 1.0 - iou + boxes.distance(first) + trade_off * v
+
+
+def _angle(w: Operand, h: Operand) -> Operand:
+    """atan(w / h), which is pi / 2 at h = 0."""
+    return where(w > h, 0.5 * math.pi - atan(h / w), atan(w / h))

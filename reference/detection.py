@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from lossparity.reference.activations import from_rows, shifted_exponentials, to_rows
-from lossparity.reference.core import Array, Gradients, Real, Terms, loss
+from lossparity.reference.activations import from_rows, log_softmax_textbook, shifted_exponentials, to_rows
+from lossparity.reference.arithmetic import Operand, product, where
+from lossparity.reference.core import Array, Gradients, Real, Terms, loss, textbook
 
 
 @loss({"input": Real(differentiable=True), "target": Real(differentiable=True, minimum=0.0)})
@@ -59,6 +60,20 @@ def distribution_focal_loss(input: Any, target: Any, reduction: str = "mean") ->
         return g, {"input": from_rows(size, input.shape, -1), "target": of_target}
 
     return Terms(value.reshape(target.shape), pullback, scale)
+
+
+@textbook(distribution_focal_loss)
+def distribution_focal_textbook(input: Operand, target: Operand) -> Operand:
+    """-sum_k w_k log p_k, with w_l = r - y and w_r = y - l at the bins l and r around y, else 0."""
+    log_p = log_softmax_textbook(input, -1)
+    y = target.reshape(*target.shape, 1)
+    bins = np.arange(input.shape[-1], dtype=np.float64)
+    # y lies in [k, k + 1) of its left bin; the last one that is a left bin goes on to the end
+    low, high = bins[:-1], np.append(bins[1:-1], np.inf)
+    is_left = (y >= np.append(low, np.inf)) & (y < np.append(high, np.inf))
+    is_right = (y >= np.append(np.inf, low)) & (y < np.append(np.inf, high))
+    weights = where(is_left, bins + 1.0 - y, where(is_right, y - (bins - 1.0), 0.0))
+    return -product(weights, log_p).sum(axis=-1)
 
 
 def _check(input: Array, target: Array) -> None:

@@ -10,9 +10,25 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from lossparity.reference.activations import from_rows, shifted_exponentials, to_rows
+from lossparity.reference.activations import from_rows, shifted_exponentials, sigmoid_textbook, to_rows
+from lossparity.reference.arithmetic import (
+    Operand,
+    absolute,
+    constant,
+    exp,
+    largest,
+    log,
+    log1p,
+    maximum,
+    one_hot,
+    power,
+    product,
+    weighted,
+    where,
+)
+from lossparity.reference.arithmetic import clip as bounded
 from lossparity.reference.blocks import in_blocks
-from lossparity.reference.core import Array, Either, Flag, Gradients, Integer, Number, Real, Terms, loss
+from lossparity.reference.core import Array, Either, Flag, Gradients, Integer, Number, Real, Terms, loss, textbook
 from lossparity.reference.elementary import clip_range
 
 _UNIT = Real(differentiable=True, minimum=0.0, maximum=1.0)
@@ -256,6 +272,37 @@ def _per_element(weight: Array, shape: tuple[int, ...]) -> Array:
         ) from None
 
 
+@textbook(sigmoid_focal_loss)
+def sigmoid_focal_textbook(
+    inputs: Operand,
+    targets: Operand,
+    alpha: float,
+    gamma: float,
+    weight: Operand | None,
+    from_logits: bool,
+    clip: Array,
+    label_smoothing: float,
+) -> Any:
+    """w a_t (1 - p_t)^gamma ce, with 1 - p_t = y (1 - p) + (1 - y) p."""
+    y = targets + label_smoothing * (0.5 - targets) if label_smoothing else targets
+    if from_logits:
+        yes, no, ce = _textbook_binary(inputs, y)
+    else:
+        yes, no, c = inputs, 1.0 - inputs, bounded(inputs, *clip_range(clip))
+        ce = -(product(y, log(c)) + product(1.0 - y, log1p(-c)))
+    terms = power(y * no + (1.0 - y) * yes, gamma) * ce
+    if alpha >= 0.0:
+        terms = (alpha * y + (1.0 - alpha) * (1.0 - y)) * terms
+    if weight is not None and weight.ndim == 1 and inputs.ndim > 1:
+        weight = weight.reshape(-1, *(1,) * (inputs.ndim - 1))
+    return weighted(terms, weight)
+
+
+def _textbook_binary(x: Operand, y: Operand) -> tuple[Operand, Operand, Operand]:
+    """p, 1 - p and the binary cross entropy of a logit."""
+    return sigmoid_textbook(x), sigmoid_textbook(-x), maximum(x, 0.0) - x * y + log1p(exp(-absolute(x)))
+
+
 @loss(
     {"input": Real(differentiable=True), "target": _UNIT, "beta": Number(minimum=0.0)},
     same_shape=("input", "target"),
@@ -288,6 +335,13 @@ def quality_focal_loss(input: Any, target: Any, beta: float = 2.0, reduction: st
         lambda x, y: _modulated(*parts(x, y)),
         lambda x, y: _modulated_sizes(*parts(x, y)),
     )
+
+
+@textbook(quality_focal_loss)
+def quality_focal_textbook(input: Operand, target: Operand, beta: float) -> Operand:
+    """|y - p|^beta ce, with y - p = y (1 - p) - (1 - y) p."""
+    yes, no, ce = _textbook_binary(input, target)
+    return power(absolute(target * no - (1.0 - target) * yes), beta) * ce
 
 
 @loss(
@@ -339,11 +393,19 @@ def varifocal_loss(
     return _terms(("input", "target"), (input, target) if label is None else (input, target, label), rule, sizes)
 
 
+@textbook(varifocal_loss)
+def varifocal_textbook(input: Operand, target: Operand, alpha: float, gamma: float, label: Operand | None) -> Operand:
+    """(y label + alpha p^gamma (1 - label)) ce."""
+    positive = where(target > 0.0, target.lift(1.0), 0.0) if label is None else label
+    p, _, ce = _textbook_binary(input, target)
+    return (target * positive + alpha * power(p, gamma) * (1.0 - positive)) * ce
+
+
 @loss(
     {
         "input": Real(differentiable=True),
         "target": Either(),
-        "alpha": Real(optional=True),
+        "alpha": Real(optional=True, constant=True),
         "gamma": Number(minimum=0.0),
         "axis": Integer(),
         "from_logits": Flag(),
@@ -417,6 +479,37 @@ def softmax_focal_loss(
         return of_value.reshape(shape) * g, scaled(of_gradients, g)
 
     return Terms(value.reshape(shape), lambda g: scaled(slopes, g), scale)
+
+
+@textbook(softmax_focal_loss)
+def softmax_focal_textbook(
+    input: Operand,
+    target: Any,
+    alpha: Array | None,
+    gamma: float,
+    axis: int,
+    from_logits: bool,
+    clip: Array,
+    label_smoothing: float,
+) -> Operand:
+    """-sum alpha_c y_c (1 - p_c)^gamma log p_c, where 1 - p of the larger half is the sum of the other classes."""
+    x = input.moveaxis(axis, -1)
+    classes = x.shape[-1]
+    y = target.moveaxis(axis, -1) if isinstance(target, Operand) else one_hot(target, classes)
+    y = y + label_smoothing * (1.0 / classes - y) if label_smoothing else y
+    z = x - constant(largest(x, -1)) if from_logits else x
+    e = exp(z) if from_logits else x
+    whole = e.sum(axis=-1, keepdims=True)
+    p = e / whole
+    log_p = z - log(whole) if from_logits else log(p)
+    most = p > 0.5
+    rest = where(most, where(most, 0.0, e).sum(axis=-1, keepdims=True) / whole, 1.0 - p)
+    low, high = clip_range(clip)
+    if low > 0.0 or high < 1.0:
+        c = bounded(p, low, high)
+        inside = (p >= low) & (p <= high)
+        rest, log_p = where(inside, rest, 1.0 - c), where(inside, log_p, log(c))
+    return -product(y, _alphas(alpha, classes) * (power(rest, gamma) * log_p)).sum(axis=-1)
 
 
 class _Classes:

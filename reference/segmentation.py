@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from lossparity.reference.core import Array, Axes, Gradients, Number, Real, Terms, loss
+from lossparity.reference.arithmetic import Operand
+from lossparity.reference.core import Array, Axes, Gradients, Number, Real, Terms, loss, textbook
 
 _PAIR = {"input": Real(differentiable=True), "target": Real(differentiable=True)}
 
@@ -56,6 +57,15 @@ def dice_loss(
         return g, {"input": 2.0 * share * np.abs(target) + ratio, "target": 2.0 * share * np.abs(input) + ratio}
 
     return Terms(np.squeeze(value, axis=axis), pullback, scale)
+
+
+@textbook(dice_loss)
+def dice_textbook(input: Operand, target: Operand, axis: Any, smooth: float, smooth_numerator: float | None) -> Operand:
+    """1 - (2 sum(x y) + s) / (sum(x) + sum(y) + s)."""
+    axis = None if axis is None else _axes(axis, input.ndim)
+    above = smooth if smooth_numerator is None else smooth_numerator
+    overlap = (input * target).sum(axis=axis)
+    return 1.0 - (2.0 * overlap + above) / (input.sum(axis=axis) + target.sum(axis=axis) + smooth)
 
 
 def _axes(axes: tuple[int, ...], ndim: int) -> tuple[int, ...]:

@@ -10,6 +10,8 @@ import math
 import mpmath
 import numpy as np
 
+from lossparity.reference.precision import Exact
+
 mp = mpmath.mp.clone()
 mp.dps = 60
 
@@ -117,6 +119,19 @@ def value_and_gradient(f, at):
     """f and its partial derivatives at a list of numbers."""
     result = f(*variables(at))
     return result.value, list(result.slope + np.zeros(len(at), dtype=object))
+
+
+def textbook(loss, arguments, options):
+    """The textbook form's terms and gradients, under a cotangent of ones, as flat arrays of mpf."""
+    shape = np.shape(loss(*arguments, **options, reduction="none"))
+    named = dict(zip(loss.arguments, arguments, strict=False))
+    value, gradients = loss.evaluate(Exact(mp), {**named, **options, "reduction": "none"}, np.ones(shape))
+    return np.ravel(value), {name: np.ravel(gradient) for name, gradient in gradients.items()}
+
+
+def agrees(got, want, digits=14):
+    """Whether exact numbers are the same to so many digits; 1e-50 is nothing."""
+    return all(abs(a - b) <= mp.mpf(10) ** -digits * abs(b) + mp.mpf(10) ** -50 for a, b in zip(got, want, strict=True))
 
 
 def variables(at):

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 import pytest
-from exact import Dual, atan, constant, maximum, minimum, mp, ulps, value_and_gradient
+from exact import Dual, agrees, atan, constant, maximum, minimum, mp, textbook, ulps, value_and_gradient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -104,6 +104,19 @@ def test_value_and_gradients(name, pair):
         if eps or pair != "tiny":  # without eps, squares of 1e-160 are 0
             check(name, one, other, 8.0, eps=eps)
             check(name, other, one, 8.0, eps=eps)
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+@pytest.mark.parametrize("name", LOSSES)
+def test_textbook_form(name, pair):
+    one, other = PAIRS[pair]
+    for eps in (1e-7, 0.5, 0.0):
+        for parameters in ({}, {"distance_eps": 1e-3}) if name == "complete_box_iou_loss" else ({},):
+            value, gradients = textbook(reference.LOSSES[name], (one, other), {"eps": eps, **parameters})
+            want, slopes = value_and_gradient(definition(name, eps, **parameters), [*one, *other])
+            assert agrees(value, [want], 13)
+            if name != "complete_box_iou_loss" or eps or pair != "one-point-twice":
+                assert agrees([*gradients["boxes1"], *gradients["boxes2"]], slopes, 13), (eps, parameters)
 
 
 corners = st.tuples(*[st.floats(-50, 50, width=16)] * 4).map(

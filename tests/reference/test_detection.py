@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from exact import exp, log1p, mp, total, ulps, value_and_gradient
+from exact import agrees, exp, log1p, mp, textbook, total, ulps, value_and_gradient
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -53,6 +53,16 @@ ROWS = {
 def test_value_and_gradients(row, y):
     if y <= len(ROWS[row]) - 1:
         check(ROWS[row], y)
+
+
+@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("y", [0.0, 0.25, 1.0 - 2.0**-53, 1.0, 1e-20, 1.75, 2.5, 3.0])
+def test_textbook_form(row, y):
+    if y <= len(ROWS[row]) - 1 and np.ptp(ROWS[row]) < 1e5:
+        value, gradients = textbook(distribution_focal_loss, (ROWS[row], y), {})
+        want, slopes = value_and_gradient(definition, [*ROWS[row], y])
+        assert agrees(value, [want])
+        assert agrees([*gradients["input"], *gradients["target"]], slopes)
 
 
 @given(st.lists(st.floats(-800, 800), min_size=2, max_size=6), st.floats(0, 1))

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from exact import Dual, dual, exp, log, log1p, mp, total, ulps, value_and_gradient
+from exact import Dual, agrees, dual, exp, log, log1p, mp, textbook, total, ulps, value_and_gradient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -105,6 +105,34 @@ def test_value_and_gradients_of_logits(loss, definition, parameters):
         worst(loss, definition, (x, y), 4.0, **parameters)
 
 
+def textbook_is(definition, loss, at, **parameters):
+    """The textbook form at one point against the definition, both exact."""
+    names = loss.differentiable[: len(at)]
+    value, gradients = textbook(loss, [np.array(a) for a in at], parameters)
+    numbers = [float(x) for x in np.concatenate([np.ravel(a) for a in at])]
+    want, slopes = value_and_gradient(lambda *n: definition(*n, **parameters), numbers)
+    assert agrees([sum(value)], [want]), (at, parameters)
+    assert agrees(np.concatenate([gradients[name] for name in names]), slopes), (at, parameters)
+
+
+@pytest.mark.parametrize(
+    ("loss", "definition", "parameters"), ELEMENTWISE, ids=[f"{loss.name}-{p}" for loss, _, p in ELEMENTWISE]
+)
+def test_textbook_form_of_logits(loss, definition, parameters):
+    for x, y in itertools.product(LOGITS[::2], SCORES):
+        textbook_is(definition, loss, (x, y), **parameters)
+
+
+def test_weights_of_the_textbook_form():
+    x, y = np.array([[0.5, -1.0], [2.0, 3.0]]), np.array([[1.0, 0.25], [0.0, 0.75]])
+    for weight in ([2.0, 0.5], [[2.0, 0.5]], [[2.0], [0.5]]):
+        value, gradients = textbook(reference.sigmoid_focal_loss, (x, y), {"weight": weight})
+        plain, pullback = reference.sigmoid_focal_loss.vjp(x, y, weight=weight)
+        np.testing.assert_allclose(value.astype(float), plain.ravel(), rtol=1e-14)
+        for name, gradient in pullback(np.ones((2, 2))).items():
+            np.testing.assert_allclose(gradients[name].astype(float), gradient.ravel(), rtol=1e-14)
+
+
 @pytest.mark.parametrize(
     ("loss", "definition"), [(reference.sigmoid_focal_loss, sigmoid_focal), (reference.varifocal_loss, varifocal)]
 )
@@ -152,6 +180,15 @@ def test_sigmoid_focal_of_probabilities(clip):
             assert ulps(got, slope, sizes[name]) < 6, (name, p, y)
 
 
+@pytest.mark.parametrize("clip", [0.0, 1e-7, 0.2])
+def test_textbook_form_of_probabilities(clip):
+    for p, y in itertools.product([1e-40, 1e-9, 0.1, 0.5, 0.7, 0.99, 1 - 2.0**-53], [0.0, 1.0, 0.3]):
+        textbook_is(
+            lambda p, y, **_: sigmoid_focal_of_probabilities(p, y, clip, alpha=0.4, gamma=1.5),
+            reference.sigmoid_focal_loss, (p, y), alpha=0.4, gamma=1.5, from_logits=False, clip=clip,
+        )  # fmt: skip
+
+
 def test_a_clip_may_be_a_pair_and_takes_the_gradient_beyond_it():
     loss = reference.sigmoid_focal_loss
     low, high = float(np.float32(1e-7)), float(np.float32(1) - np.float32(1e-7))
@@ -192,6 +229,30 @@ ROW_PARAMETERS = [
 def test_softmax_focal(parameters):
     for x, y in ROWS:
         worst(reference.softmax_focal_loss, softmax_focal, ([x], [y]), 4.0, **parameters)
+
+
+@pytest.mark.parametrize("parameters", [*ROW_PARAMETERS, {"alpha": [0.1, 2.0, 1]}], ids=str)
+def test_textbook_form_of_classes(parameters):
+    for x, y in ROWS[:9] if "alpha" in parameters else ROWS:
+        if np.ptp(x) < 1e5:  # beyond, 60 digits are too few
+            textbook_is(softmax_focal, reference.softmax_focal_loss, ([x], [y]), **parameters)
+
+
+@pytest.mark.parametrize("clip", [0.0, 1e-7, 0.3])
+def test_textbook_form_of_shares(clip):
+    for x in ([0.05, 0.9, 0.05], [1.7, 0.4, 0.1], [1e-9, 2.0, 0.3]):
+        for y in ([0.0, 0.8, 0.2], [0.0, 1.0, 0.0]):
+            textbook_is(softmax_focal, reference.softmax_focal_loss, ([x], [y]), clip=clip, from_logits=False)
+
+
+def test_textbook_form_of_labels_and_of_a_masked_class():
+    x, labels = np.array([[1.0, 2.0, -np.inf], [0.5, 0.25, 3.0]]), np.array([0, 2])
+    for axis, of_axis in ((-1, x), (0, x.T)):
+        value, gradients = textbook(reference.softmax_focal_loss, (of_axis, labels), {"axis": axis})
+        want, pullback = reference.softmax_focal_loss.vjp(of_axis, labels, axis=axis, reduction="none")
+        np.testing.assert_allclose(value.astype(float), want, rtol=1e-14)
+        gradient = gradients["input"].astype(float).reshape(of_axis.shape)
+        np.testing.assert_allclose(gradient, pullback(np.ones(2))["input"], rtol=1e-14)
 
 
 def test_softmax_focal_with_an_alpha_for_each_class():

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from exact import mp, total, ulps, value_and_gradient
+from exact import agrees, mp, textbook, total, ulps, value_and_gradient
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,6 +48,27 @@ PARAMETERS = [{}, {"smooth": 1.0}, {"smooth_numerator": 0.0}, {"smooth": 0.5, "s
 @pytest.mark.parametrize("parameters", PARAMETERS, ids=str)
 def test_value_and_gradients(region, parameters):
     check(*REGIONS[region], 6.0, **parameters)
+
+
+@pytest.mark.parametrize("region", REGIONS)
+@pytest.mark.parametrize("parameters", PARAMETERS, ids=str)
+def test_textbook_form(region, parameters):
+    x, y = REGIONS[region]
+    value, gradients = textbook(dice_loss, (x, y), parameters)
+    want, slopes = value_and_gradient(lambda *n: definition(*n, **parameters), [*x, *y])
+    assert agrees(value, [want])
+    assert agrees([*gradients["input"], *gradients["target"]], slopes)
+
+
+def test_axes_of_the_textbook_form():
+    rng = np.random.default_rng(1)
+    x, y = rng.uniform(size=(2, 3, 4)), rng.uniform(size=(3, 1))
+    for axis in (None, 0, -1, (1, 2), [0, -1]):
+        value, gradients = textbook(dice_loss, (x, y), {"axis": axis})
+        want, pullback = dice_loss.vjp(x, y, axis, reduction="none")
+        np.testing.assert_allclose(value.astype(float), np.ravel(want), rtol=1e-14)
+        for name, gradient in pullback(np.ones(np.shape(want))).items():
+            np.testing.assert_allclose(gradients[name].astype(float), np.ravel(gradient), rtol=1e-12)
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=8))
