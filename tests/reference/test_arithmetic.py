@@ -44,7 +44,7 @@ MP = mpmath.mp.clone()
 MP.dps = 60
 LOSSES: dict[str, Loss] = {**reference.LOSSES, **reference.ACTIVATIONS}
 FORMS = [name for name, loss in LOSSES.items() if loss.textbook]
-ROWS = [case for name in FORMS for case in CASES[name].values() if case.quick and "error" not in case.tags]
+ROWS = [case for name in FORMS for case in CASES.get(name, {}).values() if case.quick and "error" not in case.tags]
 
 
 def rounded(arguments: dict[str, Any], dtype: str) -> dict[str, Any]:
