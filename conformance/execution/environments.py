@@ -25,13 +25,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from packaging.version import Version
-
 import lossparity
 from lossparity.adapters import BACKENDS
 from lossparity.conformance.execution import scratch as scratches
 from lossparity.conformance.execution.installers import BuildError, Installer, disk, installed, interpreter, is_full
-from lossparity.conformance.execution.pins import Pins, backends_of, label, public, requirements
+from lossparity.conformance.execution.pins import Pins, backends_of, is_release, label, requirements
 from lossparity.conformance.execution.scratch import scratch
 
 UNUSED_DAYS = 30
@@ -169,8 +167,7 @@ def _inspect(folder: Path, pins: Pins) -> Environment | None:
     except (OSError, ValueError, subprocess.SubprocessError):
         return None
     for name, version in pins.items():
-        # 2.9.1 may be answered with 2.9.1+cpu, which is a build of it
-        if name not in versions or Version(version) not in (Version(versions[name]), public(versions[name])):
+        if name not in versions or not is_release(versions[name], version):
             return None
     if not {"numpy", "packaging"} <= set(importable):
         return None

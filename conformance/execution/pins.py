@@ -105,3 +105,8 @@ def _replaced(distribution: str, pins: Pins) -> bool:
 def public(version: str) -> Version:
     """A version without its build: 2.9.1 of 2.9.1+cpu."""
     return Version(Version(version).public)
+
+
+def is_release(installed: str, version: str) -> bool:
+    """Whether what is installed is the release that was asked for, or a build of it: 2.9.1+cpu is 2.9.1."""
+    return Version(version) in (Version(installed), public(installed))

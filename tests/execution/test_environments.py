@@ -117,6 +117,15 @@ def test_what_is_installed_and_what_runs(words: str, installed: list[str], backe
     assert pins_of.backends_of(pins) == backends
 
 
+@pytest.mark.parametrize(
+    ("installed", "version", "same"),
+    [("2.9.1+cpu", "2.9.1", True), ("2.9.1+cpu", "2.9.1+cpu", True), ("1.4", "1.4.0", True),
+     ("2.9.1", "2.9.1+cpu", False), ("2.9.1rc1", "2.9.1", False)],
+)  # fmt: skip
+def test_a_build_of_a_release_is_that_release(installed: str, version: str, same: bool) -> None:
+    assert pins_of.is_release(installed, version) is same
+
+
 def test_an_environment_is_made_once_and_found_again(home: Path) -> None:
     calls: list[Sequence[str]] = []
     said: list[str] = []

@@ -274,6 +274,9 @@ def test_a_sweep_goes_on_where_it_was_interrupted(
     assert ran == ["1.4.0"]
     assert f"scikit-learn 1.3.2: taken from {tmp_path / 'out' / '1.3.2.json'}, made " in printed.err
     assert "1.4.0  nothing changed in 1 check" in printed.out
+    ran = measured("9")  # the same releases in another spelling
+    assert cli.main(["sweep", "Scikit_Learn", "1.3.2", "1.4.0", "-o", str(tmp_path / "out")]) == 0
+    assert ran == []
     # what another command would not have made is made again, and why is said
     ran = measured("9", {"1.3.2": whole, "1.4.0": again})
     assert cli.main([*words, "--loss", "mse_loss"]) == 0

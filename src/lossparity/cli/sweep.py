@@ -88,16 +88,20 @@ def _kept(path: Path, package: str, version: str, plan: Any) -> Any:
 
 def _differs(run: Any, package: str, version: str, plan: Any) -> str:
     """What sets a record apart from the one that the plan would make of this release; "" for nothing."""
+    from packaging.utils import canonicalize_name
+
     from lossparity.conformance.cases import digest
+    from lossparity.conformance.execution.pins import is_release
     from lossparity.conformance.execution.run import exit_code, host
     from lossparity.conformance.matrix import Selection
 
     here = host()
-    releases = {each.get("packages", {}).get(package) for each in run.environment["backends"].values()}
+    name = canonicalize_name(package)
+    releases = [each.get("packages", {}).get(name, "0") for each in run.environment["backends"].values()]
     every = not any(word.startswith("--b") for word in run.command)  # of all the backends that it concerns
     apart = {
         "a run that is incomplete": exit_code(run) == INCOMPLETE,
-        "another release": releases != {version},
+        "another release": not releases or not all(is_release(each, version) for each in releases),
         "other backends": set(run.backends) - set(plan.backends) if plan.backends else not every,
         "another selection": Selection.of(run.selection) != plan.selection,
         "another seed": run.seed != plan.seed,
