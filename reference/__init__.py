@@ -23,7 +23,8 @@ from lossparity.reference.boxes import (
 from lossparity.reference.classification import cross_entropy, kl_div, log_loss, nll_loss
 from lossparity.reference.core import REDUCTIONS, Array, Loss
 from lossparity.reference.detection import distribution_focal_loss
-from lossparity.reference.focal import quality_focal_loss, sigmoid_focal_loss, softmax_focal_loss, varifocal_loss
+from lossparity.reference.focal import quality_focal_loss, sigmoid_focal_loss, varifocal_loss
+from lossparity.reference.focal_softmax import softmax_focal_loss
 from lossparity.reference.margin import (
     categorical_hinge_loss,
     hinge_embedding_loss,

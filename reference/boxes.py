@@ -189,8 +189,9 @@ def generalized_box_iou_loss(boxes1: Any, boxes2: Any, reduction: str = "none", 
         area = outer[0] * outer[1]
         divisor = pair.plus_eps(area)
         inner, own = pair.of_iou(sign)
-        inner += 1.0 / divisor
-        own += sign / divisor
+        inverse = np.where(area + pair.eps > 0.0, 1.0 / divisor, 0.0)  # 0 / 0 is 0, and so is its derivative
+        inner += inverse
+        own += sign * inverse
         empty = (area + sign * pair.union) / divisor
         # As 1 - empty, (U + eps) / (C + eps) would be a difference: that is its natural scale.
         rest = 1.0 + empty if sign > 0.0 else (pair.union + pair.eps) / divisor

@@ -25,7 +25,8 @@ def distribution_focal_loss(input: Any, target: Any, reduction: str = "mean") ->
     # p_k - w_k = p_k (1 - w_k) - (1 - p_k) w_k
     _check(input, target)
     bins = input.shape[-1]
-    z, p, top, others = shifted_exponentials(to_rows(input, -1))
+    x = to_rows(input, -1)
+    z, p, top, others = shifted_exponentials(x)
     y = target.reshape(-1)
     left = np.fmin(np.fmax(np.floor(y), 0.0), bins - 2.0)
     to_right = y - left
@@ -48,7 +49,7 @@ def distribution_focal_loss(input: Any, target: Any, reduction: str = "mean") ->
             entries[at] = (here * far - rest * near) * g
         return {
             "input": from_rows(gradient, input.shape, -1),
-            "target": ((ce_right - ce_left) * g).reshape(target.shape),
+            "target": ((x.take(at_left) - x.take(at_right)) * g).reshape(target.shape),
         }
 
     def scale(g: Array | float) -> tuple[Array | float, Gradients]:

@@ -1,121 +1,142 @@
-"""Focal losses: a cross entropy, weighted down where the prediction is already right.
+"""Focal losses of logits against scores: a cross entropy, weighted down where the prediction is already right.
 
-1 - p is never formed by subtraction: it is the sigmoid of the negated logit, or the sum of the other classes.
+1 - p is never formed by subtraction from a rounded p: it is the sigmoid of the negated logit. What is raised to the
+power gamma is carried twofold, since a power multiplies the error of its base by gamma.
 """
 
 from __future__ import annotations
 
+import decimal
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from lossparity.reference.activations import from_rows, shifted_exponentials, sigmoid_textbook, to_rows
-from lossparity.reference.arithmetic import (
-    Operand,
-    absolute,
-    constant,
-    exp,
-    largest,
-    log,
-    log1p,
-    maximum,
-    one_hot,
-    power,
-    product,
-    weighted,
-    where,
-)
+from lossparity.reference.activations import sigmoid_textbook
+from lossparity.reference.arithmetic import Operand, absolute, exp, log, log1p, maximum, power, product, weighted, where
 from lossparity.reference.arithmetic import clip as bounded
 from lossparity.reference.blocks import in_blocks
-from lossparity.reference.core import Array, Either, Flag, Gradients, Integer, Number, Real, Terms, loss, textbook
+from lossparity.reference.core import Array, Flag, Gradients, Number, Real, Terms, loss, textbook
 from lossparity.reference.elementary import clip_range
+from lossparity.reference.focal_scales import quality_sizes, sigmoid_sizes, varifocal_sizes
+from lossparity.reference.twofold import Twofold, two_sum
 
 _UNIT = Real(differentiable=True, minimum=0.0, maximum=1.0)
 _CLIP = Real(minimum=0.0, maximum=1.0, constant=True)
-_SHARE = Real(minimum=0.0)
+_ONE = Twofold(np.asarray(1.0))
+_HALF = Twofold(np.asarray(0.5))
+_HUGE = 1e280
+_SATURATED = 700.0  # beyond this logit e^-|x| loses digits, and then everything
 # A value, and its derivatives in the input and in the target.
 _Rows: TypeAlias = tuple[Array, Array, Array]
-_TINY = 1e-305  # below it a float64 loses digits, and then everything
-
-
-class _Parts(NamedTuple):
-    """Cross entropy, the base of the modulating factor, and the derivatives of each in the input and the target.
-
-    size: where rest underflows for logits of more than 700, rest and ce are e^-size.
-    """
-
-    ce: Array
-    rest: Array
-    slopes: Callable[[], tuple[Array, Array, Array, Array]]
-    size: Array | float = 0.0
 
 
 class _Binary:
-    """Binary cross entropy `ce` of logits x and targets y, and what is built on it."""
+    """Binary cross entropy of logits x and scores y, and what is built on it."""
 
-    # b: the part of the target against the logit's sign, a = 1 - b the part for it, e = exp(-|x|), s = sign(x):
-    # ce = |x| b + log(1 + e),         dce/dx = p - y = s (b - a e) / (1 + e),    dce/dy = -x
-    # 1 - p_t = (b + a e) / (1 + e),   d/dx = s (b - a) e / (1 + e)^2,            d/dy = -s (1 - e) / (1 + e)
+    # e = exp(-|x|), s = sign(x);  against: the part of the target against the logit's sign, agreeing: the part for it
+    # ce = |x| against + log(1 + e),  dce/dx = p - y = s (against - agreeing e) / (1 + e),  dce/dy = -x
 
-    def __init__(self, x: Array, y: Array) -> None:
+    def __init__(self, x: Array, yes: Twofold, no: Twofold) -> None:
+        self.positive = x >= 0.0  # also for -0.0
+        self.sign = np.where(self.positive, 1.0, -1.0)
         self.x, self.size = x, np.abs(x)
-        self.e = np.exp(-self.size)
-        self.against = np.abs(y - (x >= 0.0))
-        self.agreeing = 1.0 - self.against
-        self.agreeing *= self.e
-        self.inverse = 1.0 / (1.0 + self.e)
-        self.ce = np.log1p(self.e)
-        self.ce += self.size * self.against
+        self.less = np.expm1(-self.size)  # e - 1
+        e = np.exp(-self.size)
+        # e carried twofold where the inherited error of x is the smaller one
+        self.e = Twofold(e, np.where(e > 0.5, self.less - (e - 1.0), 0.0))
+        self.whole = _ONE.plus(self.e)
+        self.against, self.agreeing = _either(self.positive, no, yes), _either(self.positive, yes, no)
+        self.ce: Array = self.size * self.against.high + np.log1p(e)
 
-    def error(self) -> Array:
-        """p - y, without cancellation where y is 0 or 1."""
-        error: Array = (self.against - self.agreeing) * np.copysign(self.inverse, self.x)
-        return error
+    def error(self) -> Twofold:
+        """p - y, times the sign of x."""
+        against, agreeing = self.against, self.agreeing
+        error = against.minus(agreeing.times(self.e))
+        close = np.abs(error.high) < 1e-10 * against.high
+        if close.any():  # only more digits of e say which of p and y is the larger one
+            e = _long_exponentials(self.size[close])
+            exact = _at(against, close).minus(_at(agreeing, close).times(e))
+            np.place(error.high, close, exact.high)
+            np.place(np.asarray(error.low), close, exact.low)
+        return error.over(self.whole)
 
-    def probabilities(self) -> tuple[Array, Array]:
+    def probabilities(self) -> tuple[Twofold, Array]:
         """p and 1 - p."""
-        small, yes = self.e * self.inverse, self.x >= 0.0
-        return np.where(yes, self.inverse, small), np.where(yes, small, self.inverse)
-
-    def rest(self) -> Array:
-        """1 - p_t."""
-        rest: Array = (self.against + self.agreeing) * self.inverse
-        return rest
-
-    def slopes(self) -> tuple[Array, Array, Array, Array]:
-        """The derivatives of ce and of 1 - p_t, each in x, then in y."""
-        sign = np.copysign(self.inverse, self.x)
-        rest_x = self.against * self.e
-        rest_x -= self.agreeing
-        rest_x *= sign
-        rest_x *= self.inverse
-        rest_y = self.e - 1.0
-        rest_y *= sign
-        sign *= self.against - self.agreeing
-        return sign, rest_x, -self.x, rest_y
+        p = _either(self.positive, _ONE, self.e).over(self.whole)
+        return p, np.where(self.positive, self.e.high, 1.0) / self.whole.high
 
 
-def _of_logits(x: Array, y: Array) -> _Parts:
+def _either(condition: Array, one: Twofold, other: Twofold) -> Twofold:
+    return Twofold(np.where(condition, one.high, other.high), np.where(condition, one.low, other.low))
+
+
+def _at(x: Twofold, places: Array) -> Twofold:
+    return Twofold(x.high[places], np.asarray(x.low)[places])
+
+
+def _long_exponentials(size: Array) -> Twofold:
+    """e^-size, all bits of both parts: one by one, for a few numbers."""
+    with decimal.localcontext() as context:
+        context.prec = 50
+        exact = [decimal.Decimal(-s).exp() for s in size.tolist()]
+        high = np.array([float(e) for e in exact])
+        return Twofold(
+            high, np.array([float(e - decimal.Decimal(h)) for e, h in zip(exact, high.tolist(), strict=True)])
+        )
+
+
+def _complement(y: Array) -> Twofold:
+    return Twofold(*two_sum(1.0, -y))
+
+
+class _Parts(NamedTuple):
+    """Cross entropy and the base of the modulating factor, and the derivatives of each in the input and the target.
+
+    vanishes: where the base and the cross entropy are the same number and too small for a float64, minus its logarithm.
+    """
+
+    ce: Array
+    rest: Twofold
+    ce_x: Array
+    ce_y: Array
+    rest_x: Array
+    rest_y: Array
+    vanishes: Array | None = None
+
+
+def _of_logits(x: Array, yes: Twofold, no: Twofold) -> _Parts:
     """Binary cross entropy of logits, and 1 - p_t."""
-    b = _Binary(x, y)
-    return _Parts(b.ce, b.rest(), b.slopes, b.size)
+    # 1 - p_t = (against + agreeing e) / (1 + e)
+    # d/dx = s (against - agreeing) e / (1 + e)^2,  d/dy = -s (1 - e) / (1 + e)
+    b = _Binary(x, yes, no)
+    e, whole = b.e.high, b.whole.high
+    lean = b.against.minus(b.agreeing).high
+    return _Parts(
+        b.ce,
+        b.against.plus(b.agreeing.times(b.e)).over(b.whole),
+        b.sign * b.error().high,
+        -x,
+        b.sign * (lean * e) / whole / whole,
+        b.sign * b.less / whole,
+        np.where(b.against.high == 0.0, b.size, 0.0),
+    )
 
 
-def _of_probabilities(p: Array, y: Array, low: float, high: float) -> _Parts:
+def _of_probabilities(p: Array, yes: Twofold, no: Twofold, low: float, high: float) -> _Parts:
     """The same of probabilities. The cross entropy's, and only those, are clipped; no gradient beyond the clip."""
-    # ce = -y log c - (1 - y) log(1 - c),  c = clip(p);  1 - p_t = y (1 - p) + (1 - y) p;  0 log 0 = 0
-    clipped = np.clip(p, low, high)
-    no = 1.0 - y
-    log_p, log_q = np.log(clipped), np.log1p(-clipped)
-    ce = -_product(y, log_p) - _product(no, log_q)
-
-    def slopes() -> tuple[Array, Array, Array, Array]:
-        ce_x = _product(no, 1.0 / (1.0 - clipped)) - _product(y, 1.0 / clipped)
-        ce_x *= p == clipped
-        return ce_x, no - y, log_q - log_p, 1.0 - 2.0 * p
-
-    return _Parts(ce, y * (1.0 - p) + no * p, slopes)
+    # ce = -y log c - (1 - y) log(1 - c),  c = clip(p);  dce/dc = (1 - y) / (1 - c) - y / c
+    # 1 - p_t = y (1 - p) + (1 - y) p;  0 log 0 = 0
+    c = np.clip(p, low, high)
+    log_yes, log_no = np.log(c), np.log1p(-c)
+    return _Parts(
+        -_product(yes.high, log_yes) - _product(no.high, log_no),
+        yes.times(_complement(p)).plus(no.times(Twofold(p))),
+        np.where(p == c, _ratio(no.high, 1.0 - c) - _ratio(yes.high, c), 0.0),
+        np.where(np.abs(c - 0.5) < 0.25, np.log1p((1.0 - 2.0 * c) / c), log_no - log_yes),
+        no.minus(yes).high,
+        1.0 - 2.0 * p,
+    )
 
 
 def _product(a: Array, b: Array) -> Array:
@@ -123,48 +144,46 @@ def _product(a: Array, b: Array) -> Array:
     return np.where(a == 0.0, 0.0, a * b)
 
 
-def _base(parts: _Parts, gamma: float) -> tuple[Array, Array]:
-    """rest^gamma, and gamma ce / rest, which is taken as 0 at rest = 0."""
-    ce, rest, _, size = parts
-    power, relative = rest**gamma, ce / rest
-    small = rest < _TINY
-    if small.any():
-        saturated = small & (size > 700.0)
-        power = np.where(saturated, np.exp(-gamma * size), power)
-        relative = np.where(saturated, 1.0, np.where(rest == 0.0, 0.0, relative))
-    relative *= gamma
-    return power, relative
+def _ratio(a: Array, b: Array) -> Array:
+    """a / b, and 0 where a is 0 even if b is."""
+    return np.where(a == 0.0, 0.0, a / b)
+
+
+def _power(base: Twofold, gamma: float, vanishes: Array | None = None) -> tuple[Array, Array | float]:
+    """base^gamma as a product of two factors, which underflow only where their product with any number does.
+
+    vanishes: where the base is too small for a float64, minus its logarithm; elsewhere less than 700.
+    """
+    power = base.power(gamma)
+    small = power < 1e-280
+    if vanishes is not None:
+        small |= vanishes > _SATURATED
+    if not small.any():
+        return power, 1.0
+    root = base.power(0.5 * gamma)
+    if vanishes is not None:
+        root = np.where(vanishes > _SATURATED, np.exp(-0.5 * gamma * vanishes), root)
+    return np.where(small, root, power), np.where(small, root, 1.0)
 
 
 def _modulated(parts: _Parts, gamma: float, balance: Array | float = 1.0, balance_y: float = 0.0) -> _Rows:
     """balance rest^gamma ce and its derivatives in x and in y; balance_y: d balance / dy."""
-    # d = rest^gamma (dbalance ce + balance (dce + gamma ce / rest drest))
-    power, steep = _base(parts, gamma)
-    ce_x, rest_x, ce_y, rest_y = parts.slopes()
-    for rest_, ce_ in ((rest_x, ce_x), (rest_y, ce_y)):
-        rest_ *= steep
-        rest_ += ce_
-        rest_ *= balance
+    # d = rest^gamma (balance (dce + gamma ce / rest drest) + dbalance ce)
+    ce, rest, ce_x, ce_y, rest_x, rest_y, vanishes = parts
+    power, again = _power(rest, gamma, vanishes)
+    relative = ce / rest.high if gamma else np.zeros_like(ce)
+    if not relative.max(initial=0.0) < _HUGE:  # also for NaN, of 0 / 0
+        saturated = 0.0 if vanishes is None else (vanishes > _SATURATED).astype(np.float64)
+        relative = np.where(rest.high == 0.0, saturated, relative)
+        unit = np.where(relative < _HUGE, 1.0, 2.0**-100)  # so that the sums do not overflow before power meets them
+        ce, ce_x, ce_y, relative, again = ce * unit, ce_x * unit, ce_y * unit, ce * unit / rest.high, again / unit
+        relative = np.where(rest.high == 0.0, saturated, relative)
+    value = power * (balance * ce)
+    of_x = power * (balance * (ce_x + gamma * (relative * rest_x)))
+    of_y = balance * (ce_y + gamma * (relative * rest_y))
     if balance_y:
-        rest_y += balance_y * parts.ce
-    rest_x *= power
-    rest_y *= power
-    power *= parts.ce
-    power *= balance
-    return power, rest_x, rest_y
-
-
-def _modulated_sizes(parts: _Parts, gamma: float, balance: Array | float = 1.0, balance_y: float = 0.0) -> _Rows:
-    """The natural scale of `_modulated`: ce, rest and their derivatives are sums and differences of about 1."""
-    power, steep = _base(parts, gamma)
-    rest = np.maximum(parts.rest, _TINY)
-    ce_x, rest_x, ce_y, rest_y = parts.slopes()
-    of_value = power * (steep + 1.0)
-    size_x, size_y = (
-        balance * (of_value + power * (gamma * np.abs(ce_) + np.abs(rest_) * (gamma + steep * abs(gamma - 1.0))) / rest)
-        for ce_, rest_ in ((ce_x, rest_x), (ce_y, rest_y))
-    )
-    return balance * of_value, size_x, size_y + abs(balance_y) * of_value
+        of_y = of_y + balance_y * ce
+    return value * again, of_x * again, power * of_y * again
 
 
 def _terms(
@@ -174,12 +193,12 @@ def _terms(
     sizes: Callable[..., _Rows],
     weight: Array | None = None,
 ) -> Terms:
-    """Terms of an elementwise loss: `rule` returns the value and its derivatives, `sizes` their natural scale."""
+    """Terms of an elementwise loss: `rule` returns the value and its derivatives in the two named arguments."""
     shape = columns[0].shape
     flat = [column.reshape(-1) for column in columns]
     value, slope_x, slope_y = (part.reshape(shape) for part in in_blocks(rule, *flat))
     if weight is not None:
-        value *= weight
+        value = value * weight
 
     def pullback(g: Array | float) -> Gradients:
         g = g if weight is None else g * weight
@@ -236,28 +255,32 @@ def sigmoid_focal_loss(
     if not from_logits:
         _UNIT("inputs", inputs)
     bounds = clip_range(clip)
-    kept = 1.0 - label_smoothing
 
-    def parts(x: Array, y: Array) -> tuple[_Parts, float, Array | float, float]:
-        y = kept * y + 0.5 * label_smoothing if label_smoothing else y
-        of_x = _of_logits(x, y) if from_logits else _of_probabilities(x, y, *bounds)
+    def rule(x: Array, y: Array) -> _Rows:
+        yes = _smoothed(y, label_smoothing) if label_smoothing else Twofold(y)
+        no = _ONE.minus(yes)
+        parts = _of_logits(x, yes, no) if from_logits else _of_probabilities(x, yes, no, *bounds)
         if alpha < 0.0:
-            return of_x, gamma, 1.0, 0.0
-        balance = 1.0 - y
-        balance *= 1.0 - alpha
-        balance += alpha * y
-        return of_x, gamma, balance, 2.0 * alpha - 1.0
-
-    def in_target(value: Array, of_x: Array, of_y: Array) -> _Rows:
-        return value, of_x, of_y * kept if label_smoothing else of_y
+            value, of_x, of_y = _modulated(parts, gamma)
+        else:
+            # a_t as a sum: what both classes have, and what the heavier one has on top
+            heavier = yes if alpha > 0.5 else no
+            balance = min(alpha, 1.0 - alpha) + abs(2.0 * alpha - 1.0) * heavier.high
+            value, of_x, of_y = _modulated(parts, gamma, balance, 2.0 * alpha - 1.0)
+        return value, of_x, of_y * (1.0 - label_smoothing) if label_smoothing else of_y
 
     return _terms(
         ("inputs", "targets"),
         (inputs, targets),
-        lambda x, y: in_target(*_modulated(*parts(x, y))),
-        lambda x, y: in_target(*_modulated_sizes(*parts(x, y))),
+        rule,
+        lambda x, y: sigmoid_sizes(x, y, alpha, gamma, None if from_logits else bounds, label_smoothing),
         None if weight is None else _per_element(weight, inputs.shape),
     )
+
+
+def _smoothed(y: Array, smoothing: float) -> Twofold:
+    """(1 - s) y + s / 2, as y + s (1/2 - y)."""
+    return Twofold(y).plus(Twofold(np.asarray(smoothing)).times(_HALF.minus(Twofold(y))))
 
 
 def _per_element(weight: Array, shape: tuple[int, ...]) -> Array:
@@ -317,24 +340,26 @@ def quality_focal_loss(input: Any, target: Any, beta: float = 2.0, reduction: st
     # l = |y - p|^beta ce,  p = sigmoid(x),  ce = -y log p - (1 - y) log(1 - p)
     # dl/dx = |y - p|^beta (p - y + beta ce p (1 - p) / (p - y)),  dl/dy = |y - p|^beta (-x - beta ce / (p - y))
 
-    def parts(x: Array, y: Array) -> tuple[_Parts, float]:
-        b = _Binary(x, y)
+    def rule(x: Array, y: Array) -> _Rows:
+        b = _Binary(x, Twofold(y), _complement(y))
         error = b.error()
+        opposed = error.high < 0.0
+        rest = _either(opposed, Twofold(-error.high, -error.low), error)
+        sign = b.sign * np.sign(error.high)
+        saturated = (b.against.high == 0.0) & (b.size > _SATURATED)
+        sign = np.where(saturated, -b.sign, sign)  # though p - y has underflowed
+        parts = _Parts(
+            b.ce,
+            rest,
+            b.sign * error.high,
+            -x,
+            sign * b.e.high / b.whole.high / b.whole.high,
+            -sign,
+            np.where(saturated, b.size, 0.0),
+        )
+        return _modulated(parts, beta)
 
-        def slopes() -> tuple[Array, Array, Array, Array]:
-            sign = np.sign(error)
-            if not sign.all():  # at the kink, or p - y has underflowed for a target that agrees
-                sign = np.where((error == 0.0) & (b.size > 700.0), -np.sign(x), sign)
-            return error, sign * (b.e * b.inverse * b.inverse), -x, -sign
-
-        return _Parts(b.ce, np.abs(error), slopes, b.size), beta
-
-    return _terms(
-        ("input", "target"),
-        (input, target),
-        lambda x, y: _modulated(*parts(x, y)),
-        lambda x, y: _modulated_sizes(*parts(x, y)),
-    )
+    return _terms(("input", "target"), (input, target), rule, lambda x, y: quality_sizes(x, y, beta))
 
 
 @textbook(quality_focal_loss)
@@ -369,26 +394,21 @@ def varifocal_loss(
     # l = w ce,  w = y label + alpha p^gamma (1 - label),  p = sigmoid(x),  ce = -y log p - (1 - y) log(1 - p)
     # dl/dx = w (p - y) + gamma alpha p^gamma (1 - p) (1 - label) ce,  dl/dy = label ce - w x
 
-    def rows(x: Array, y: Array, *label: Array) -> tuple[_Binary, Array, Array, Array]:
-        b = _Binary(x, y)
-        positive = label[0] if label else (y > 0.0).astype(np.float64)
-        p, q = b.probabilities()
-        power = p**gamma
-        if (p < _TINY).any():
-            power = np.where(x < -700.0, np.exp(gamma * x), power)
-        power *= alpha
-        power *= 1.0 - positive
-        return b, positive, power, gamma * power * q
-
     def rule(x: Array, y: Array, *label: Array) -> _Rows:
-        b, positive, power, power_x = rows(x, y, *label)
-        weight = y * positive + power
-        return weight * b.ce, weight * b.error() + power_x * b.ce, positive * b.ce - weight * x
+        b = _Binary(x, Twofold(y), _complement(y))
+        positive = label[0] if label else (y > 0.0).astype(np.float64)
+        p, rest = b.probabilities()
+        power, again = _power(p, gamma, -x)
+        error, modulated = b.sign * b.error().high, power * b.ce
+        heavy, light = y * positive, alpha * (1.0 - positive) * again
+        return (
+            heavy * b.ce + light * modulated,
+            heavy * error + light * (power * error + gamma * (rest * modulated)),
+            positive * (b.ce - y * x) - light * (power * x),
+        )
 
     def sizes(x: Array, y: Array, *label: Array) -> _Rows:
-        b, positive, power, power_x = rows(x, y, *label)
-        weight = y * positive + power
-        return weight, weight + power_x + gamma * power * b.ce, positive * (1.0 + b.ce) + weight * np.abs(x)
+        return varifocal_sizes(x, y, label[0] if label else (y > 0.0).astype(np.float64), alpha, gamma)
 
     return _terms(("input", "target"), (input, target) if label is None else (input, target, label), rule, sizes)
 
@@ -399,205 +419,3 @@ def varifocal_textbook(input: Operand, target: Operand, alpha: float, gamma: flo
     positive = where(target > 0.0, target.lift(1.0), 0.0) if label is None else label
     p, _, ce = _textbook_binary(input, target)
     return (target * positive + alpha * power(p, gamma) * (1.0 - positive)) * ce
-
-
-@loss(
-    {
-        "input": Real(differentiable=True),
-        "target": Either(),
-        "alpha": Real(optional=True, constant=True),
-        "gamma": Number(minimum=0.0),
-        "axis": Integer(),
-        "from_logits": Flag(),
-        "clip": _CLIP,
-        "label_smoothing": Number(minimum=0.0, maximum=1.0),
-    }
-)
-def softmax_focal_loss(
-    input: Any,
-    target: Any,
-    alpha: Any = 0.25,
-    gamma: float = 2.0,
-    reduction: str = "mean",
-    *,
-    axis: int = -1,
-    from_logits: bool = True,
-    clip: Any = 0.0,
-    label_smoothing: float = 0.0,
-) -> Terms:
-    """Cross entropy of softmax(input) with each class weighted by alpha and by (1 - p)^gamma.
-
-    Shapes: input (..., C), the classes along `axis`; target: integer labels without that axis, or probabilities
-    in input's shape; alpha one number or (C,). The terms have input's shape without the axis. Domain: any logit,
-    a masked class is -inf; labels in [0, C), probabilities in [0, 1]; alpha None or negative for none;
-    gamma >= 0. Smooth. Labels have no gradient.
-    Dialects (Keras CategoricalFocalCrossentropy): from_logits=False takes probabilities, divided by their sum;
-    clip moves p to [clip, 1 - clip], or into a pair (low, high), with no gradient beyond; label_smoothing s
-    makes the target (1 - s) y + s / C.
-    Source: Lin et al., https://arxiv.org/abs/1708.02002, over classes as keras.losses.CategoricalFocalCrossentropy.
-    """
-    # l = -sum_c a_c (1 - p_c)^gamma log p_c,  a_c = alpha_c y_c,  p = softmax(x)
-    # h_c = p_c dl/dp_c = a_c (1 - p_c)^gamma (gamma p_c log p_c / (1 - p_c) - 1)
-    # dl/dx_k = h_k (1 - p_k) - p_k sum_{c != k} h_c,  dl/dy_k = -alpha_k (1 - p_k)^gamma log p_k
-    # With p = x / sum(x): dl/dx_k = (h_k / p_k - sum_c h_c) / sum(x)
-    if not -input.ndim <= axis < input.ndim or not input.shape[axis]:
-        raise ValueError(f"axis must be one of input's axes, with a class at least; it is {axis}, input {input.shape}")
-    axis %= input.ndim
-    x = to_rows(input, axis)
-    if not from_logits:
-        _SHARE("input", x)
-    shape, classes = input.shape[:axis] + input.shape[axis + 1 :], x.shape[1]
-    soft = target.shape == input.shape
-    y = to_rows(np.asarray(_UNIT("target", target)), axis) if soft else _labels(target, shape, classes)
-    alpha = _alphas(alpha, classes)
-    low, high = clip_range(clip)
-    kept = 1.0 - label_smoothing
-
-    def rows(x: Array, y: Array) -> _Classes:
-        y = y if soft else (y[:, None] == np.arange(classes)).astype(np.float64)
-        y = kept * y + label_smoothing / classes if label_smoothing else y
-        return _Classes(x, y, alpha, gamma, low, high, from_logits)
-
-    def rule(x: Array, y: Array) -> tuple[Array, ...]:
-        c = rows(x, y)
-        return (c.value(), c.of_input(), c.factor * c.log_p * -kept) if soft else (c.value(), c.of_input())
-
-    def sizes(x: Array, y: Array) -> tuple[Array, ...]:
-        of_value, of_input, of_target = rows(x, y).sizes()
-        return (of_value, of_input, of_target * kept) if soft else (of_value, of_input)
-
-    value, *slopes = in_blocks(rule, x, y)
-
-    def scaled(parts: Sequence[Array], g: Array | float) -> Gradients:
-        g = g.reshape(-1, 1) if isinstance(g, np.ndarray) else g
-        return {
-            name: from_rows(part * g, input.shape, axis) for name, part in zip(("input", "target"), parts, strict=False)
-        }
-
-    def scale(g: Array | float) -> tuple[Array | float, Gradients]:
-        of_value, *of_gradients = in_blocks(sizes, x, y)
-        return of_value.reshape(shape) * g, scaled(of_gradients, g)
-
-    return Terms(value.reshape(shape), lambda g: scaled(slopes, g), scale)
-
-
-@textbook(softmax_focal_loss)
-def softmax_focal_textbook(
-    input: Operand,
-    target: Any,
-    alpha: Array | None,
-    gamma: float,
-    axis: int,
-    from_logits: bool,
-    clip: Array,
-    label_smoothing: float,
-) -> Operand:
-    """-sum alpha_c y_c (1 - p_c)^gamma log p_c, where 1 - p of the larger half is the sum of the other classes."""
-    x = input.moveaxis(axis, -1)
-    classes = x.shape[-1]
-    y = target.moveaxis(axis, -1) if isinstance(target, Operand) else one_hot(target, classes)
-    y = y + label_smoothing * (1.0 / classes - y) if label_smoothing else y
-    z = x - constant(largest(x, -1)) if from_logits else x
-    e = exp(z) if from_logits else x
-    whole = e.sum(axis=-1, keepdims=True)
-    p = e / whole
-    log_p = z - log(whole) if from_logits else log(p)
-    most = p > 0.5
-    rest = where(most, where(most, 0.0, e).sum(axis=-1, keepdims=True) / whole, 1.0 - p)
-    low, high = clip_range(clip)
-    if low > 0.0 or high < 1.0:
-        c = bounded(p, low, high)
-        inside = (p >= low) & (p <= high)
-        rest, log_p = where(inside, rest, 1.0 - c), where(inside, log_p, log(c))
-    return -product(y, _alphas(alpha, classes) * (power(rest, gamma) * log_p)).sum(axis=-1)
-
-
-class _Classes:
-    """Rows of the focal loss over classes: y alpha (1 - p)^gamma log p, negated and summed."""
-
-    def __init__(
-        self, x: Array, y: Array, alpha: Array | float, gamma: float, low: float, high: float, from_logits: bool
-    ) -> None:
-        self.y, self.gamma, self.from_logits = y, gamma, from_logits
-        self.total: Array | float
-        self.p, self.rest, self.log_p, self.total = _of_classes(x) if from_logits else _of_shares(x)
-        q = self.rest
-        self.inside: Array | float = 1.0
-        if low > 0.0 or high < 1.0:
-            clipped = np.clip(self.p, low, high)
-            self.inside = (self.p == clipped) | np.isnan(clipped)
-            q, self.log_p = np.where(self.inside, q, 1.0 - clipped), np.where(self.inside, self.log_p, np.log(clipped))
-        self.near = q + (q == 0.0)  # to divide by
-        self.factor = q**gamma * alpha
-        self.weight = y * self.factor
-        self.tame = np.maximum(self.log_p, -np.finfo(np.float64).max)  # 0 log 0 = 0
-        self.steep = gamma * self.p * self.tame / self.near
-        self.h = self.weight * (self.steep - 1.0) * self.inside
-
-    def value(self) -> Array:
-        value: Array = -np.where(self.weight == 0.0, self.weight * self.tame, self.weight * self.log_p).sum(axis=1)
-        return value
-
-    def of_input(self) -> Array:
-        h, sums = self.h, self.h.sum(axis=1, keepdims=True)
-        of_input: Array
-        if self.from_logits:
-            of_input = h * self.rest - self.p * (sums - h)
-        else:
-            of_input = (np.where(h == 0.0, 0.0, h / self.p) - sums) / self.total
-        return of_input
-
-    def sizes(self) -> tuple[Array, Array, Array]:
-        """The natural scale of the value and of the gradients: 1 - p, log p and the sums over classes."""
-        of_term = self.factor * (self.gamma * np.abs(self.tame) / self.near + 1.0)
-        h, g, p = np.abs(self.h), self.gamma, self.p
-        of_h = self.weight * (g * (p + np.abs(self.tame)) + np.abs(self.steep) * abs(g - 1.0) + g) / self.near
-        of_h *= self.inside
-        of_input = h + of_h * self.rest + p * (h + of_h).sum(axis=1, keepdims=True) - p * of_h
-        if not self.from_logits:
-            of_input /= np.where(p == 0.0, 1.0, p) * self.total
-        return (self.y * of_term).sum(axis=1), of_input, of_term
-
-
-def _of_classes(x: Array) -> tuple[Array, Array, Array, float]:
-    """Softmax of each row: p, 1 - p, log p, and 1."""
-    log_p, p, top, others = shifted_exponentials(x)
-    total: Array = 1.0 + others
-    log_p -= np.log1p(others)[:, None]
-    p.reshape(-1)[top] = 1.0
-    p /= total[:, None]
-    rest = 1.0 - p
-    rest.reshape(-1)[top] = others / total
-    return p, rest, log_p, 1.0
-
-
-def _of_shares(x: Array) -> tuple[Array, Array, Array, Array]:
-    """Probabilities divided by their sum: p, 1 - p, log p, and the sum."""
-    total: Array = x.sum(axis=1, keepdims=True)
-    p: Array = x / total
-    return p, 1.0 - p, np.log(p), total
-
-
-def _labels(target: Array, shape: tuple[int, ...], classes: int) -> Array:
-    if target.dtype != np.int64 and target.size:
-        raise TypeError(f"target must hold integer labels, or probabilities in input's shape; it is {target.dtype}")
-    if target.shape != shape:
-        raise ValueError(
-            f"target must hold one label for each row of input, in shape {shape}, or probabilities in input's shape;"
-            f" its shape is {target.shape}"
-        )
-    labels = target.reshape(-1)
-    wrong = labels[(labels < 0) | (labels >= classes)]
-    if wrong.size:
-        raise ValueError(f"target must hold labels in [0, {classes}); it holds {wrong[0]}")
-    return labels
-
-
-def _alphas(alpha: Array | None, classes: int) -> Array | float:
-    if alpha is None or (alpha.ndim == 0 and alpha < 0.0):
-        return 1.0
-    if alpha.shape not in ((), (classes,)):
-        raise ValueError(f"alpha must be one number, or one for each of {classes} classes; its shape is {alpha.shape}")
-    if (alpha < 0.0).any():
-        raise ValueError(f"alpha must not be negative for a single class; it is {alpha.tolist()}")
-    return alpha

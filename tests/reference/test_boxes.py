@@ -190,6 +190,14 @@ def test_identical_boxes_share_their_edges():
     assert left == pytest.approx(-(0.5 * (-2) * (1 + 1 / 4) / 16 + 2 * (1 / 4) / 16))
 
 
+def test_flat_boxes_in_a_flat_box_without_eps_have_no_gradient():
+    # C = 0: the value is 1 however the boxes move along their line.
+    value, pullback = reference.generalized_box_iou_loss.vjp([0.0, 1.0, 3.0, 1.0], [1.0, 1.0, 4.0, 1.0], eps=0.0)
+    assert value == 1.0
+    for gradient in pullback(1.0).values():
+        assert gradient.tolist() == [0.0, 0.0, 0.0, 0.0]
+
+
 def test_the_trade_off_carries_no_gradient():
     one, other = [0.0, 0.0, 2.0, 1.0], [0.5, 0.0, 1.5, 3.0]
     value, pullback = reference.complete_box_iou_loss.vjp(one, other)

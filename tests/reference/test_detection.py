@@ -75,6 +75,12 @@ def test_confident_whole_numbers_keep_their_digits():
         check([0.0, size, -1.0], 1.0, 8.0, natural=0.0)
 
 
+def test_the_targets_derivative_is_the_difference_of_two_logits():
+    # Of x itself: through log(2) + 1e-20 nothing is left of it.
+    _, pullback = distribution_focal_loss.vjp([1e-20, 0.0], 0.25, reduction="none")
+    assert pullback(1.0)["target"] == 1e-20
+
+
 def test_whole_targets_are_the_cross_entropy():
     x = np.random.default_rng(0).normal(size=(2, 4, 5))
     y = np.array([[0, 1, 2, 3], [4, 3, 2, 1]])

@@ -318,6 +318,58 @@ def test_gradients_are_finite_below_gamma_one_at_saturated_logits():
             assert np.isfinite(gradient).all()
 
 
+@pytest.mark.parametrize("name", ["sigmoid_focal_loss", "varifocal_loss", "quality_focal_loss"])
+def test_a_logit_of_minus_0_is_a_logit_of_0(name):
+    loss = reference.LOSSES[name]
+    (value, pullback), (of_0, pullback_of_0) = (
+        loss.vjp([x] * 3, [0.0, 0.25, 1.0], reduction="sum") for x in (-0.0, 0.0)
+    )
+    assert value == of_0
+    for key, gradient in pullback().items():
+        assert gradient.tolist() == pullback_of_0()[key].tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "rate"), [(n, r) for n in ("sigmoid_focal_loss", "varifocal_loss") for r in (2.0, 5.0)]
+)
+def test_the_largest_logits_have_gradients(name, rate):
+    for x, y in itertools.product([1.7e308, -1.7e308], [0.0, 1e-300, 1.0]):
+        value, pullback = reference.LOSSES[name].vjp(x, y, gamma=rate, reduction="none")
+        assert math.isfinite(value)
+        assert all(np.isfinite(gradient) for name, gradient in pullback(1.0).items() if name.startswith("input")), (
+            x,
+            y,
+        )
+        assert not any(np.isnan(gradient) for gradient in pullback(1.0).values()), (x, y)
+
+
+def test_the_smallest_probabilities():
+    for p, y in itertools.product([1e-318, 1e-310], [0.0, 0.3, 1.0]):
+        value, pullback = reference.sigmoid_focal_loss.vjp(p, y, from_logits=False, clip=1e-7)
+        want, slopes = value_and_gradient(lambda p, y: sigmoid_focal_of_probabilities(p, y, 1e-7), [p, y])
+        assert ulps(value, want) <= 8
+        for got, slope in zip(pullback(1.0).values(), slopes, strict=True):
+            assert ulps(got, slope) <= 16, (p, y)
+
+
+@pytest.mark.parametrize("gamma", [2.0, 5.0, 50.0])
+def test_a_power_does_not_multiply_the_error_of_its_base(gamma):
+    for x, y in itertools.product([-1.3, -0.3, 1e-3, 0.04, 0.29, 2.5], [0.0, 0.0879, 0.4901, 0.8516, 1.0]):
+        for loss, definition in ((reference.sigmoid_focal_loss, sigmoid_focal), (reference.varifocal_loss, varifocal)):
+            value = loss(x, y, gamma=gamma, reduction="none")
+            want, _ = value_and_gradient(lambda *n: definition(*n, gamma=gamma), [x, y])  # noqa: B023
+            assert ulps(value, want) <= 8 + 0.5 * gamma * abs(x)
+
+
+def test_the_side_of_quality_focals_kink_is_the_exact_one():
+    # p and y agree to 16 digits here: a p of float64 calls them equal.
+    x, y = -0.29268654029147473, 0.4273462851098499
+    _, pullback = reference.quality_focal_loss.vjp(x, y, beta=1.0, reduction="none")
+    _, slopes = value_and_gradient(lambda *n: quality_focal(*n, beta=1.0), [x, y])
+    for got, slope in zip(pullback(1.0).values(), slopes, strict=True):
+        assert ulps(got, slope) <= 16
+
+
 def test_quality_focal_at_its_kink():
     for beta in (0.5, 1.0, 2.0):
         value, pullback = reference.quality_focal_loss.vjp(0.0, 0.5, beta=beta)
