@@ -45,7 +45,8 @@ class _Binary:
         e = np.exp(-self.size)
         # e carried twofold where the inherited error of x is the smaller one
         self.e = Twofold(e, np.where(e > 0.5, self.less - (e - 1.0), 0.0))
-        self.whole = _ONE.plus(self.e)
+        whole = 1.0 + e
+        self.whole = Twofold(whole, (e - (whole - 1.0)) + self.e.low)  # 1 + e, exact: e is at most 1
         self.against, self.agreeing = _either(self.positive, no, yes), _either(self.positive, yes, no)
         self.ce: Array = self.size * self.against.high + np.log1p(e)
 
@@ -111,15 +112,16 @@ def _of_logits(x: Array, yes: Twofold, no: Twofold) -> _Parts:
     # d/dx = s (against - agreeing) e / (1 + e)^2,  d/dy = -s (1 - e) / (1 + e)
     b = _Binary(x, yes, no)
     e, whole = b.e.high, b.whole.high
-    lean = b.against.minus(b.agreeing).high
+    against, agreeing = b.against, b.agreeing
+    lean = (against.high - agreeing.high) + (against.low - agreeing.low)
     return _Parts(
         b.ce,
-        b.against.plus(b.agreeing.times(b.e)).over(b.whole),
-        b.sign * b.error().high,
+        against.plus(agreeing.times(b.e)).over(b.whole),
+        b.sign * (against.high - agreeing.high * e) / whole,
         -x,
         b.sign * (lean * e) / whole / whole,
         b.sign * b.less / whole,
-        np.where(b.against.high == 0.0, b.size, 0.0),
+        np.where(against.high == 0.0, b.size, 0.0),
     )
 
 

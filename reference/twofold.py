@@ -66,7 +66,9 @@ class Twofold(NamedTuple):
             return np.ones_like(self.high)
         power: Array = self.high**p if p != 1.0 else self.high
         # (high + low)^p = high^p (1 + low / high)^p
-        relative = np.divide(self.low, self.high, out=np.zeros_like(self.high), where=self.high != 0.0)
+        relative = self.low / self.high
+        if not self.high.all():
+            relative = np.where(self.high == 0.0, 0.0, relative)
         return power + power * (p * relative)
 
 
