@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lossparity.reference.activations import from_rows, shifted_exponentials, to_rows
+from lossparity.reference.activations import entries, from_rows, shifted_exponentials, to_rows
 from lossparity.reference.arithmetic import (
     Operand,
     constant,
@@ -167,12 +167,12 @@ class _Classes:
         return value
 
     def of_input(self) -> Array:
-        h, sums = self.h, self.h.sum(axis=1, keepdims=True)
+        h, others = self.h, _sums_of_others(self.h)
         of_input: Array
         if self.from_logits:
-            of_input = h * self.rest - self.p * (sums - h)
+            of_input = h * self.rest - self.p * others
         else:
-            of_input = (np.where(h == 0.0, 0.0, h / self.p) - sums) / self.total
+            of_input = (np.where(h == 0.0, 0.0, h * self.rest / self.p) - others) / self.total
         return of_input
 
     def sizes(self) -> tuple[Array, Array, Array]:
@@ -185,6 +185,17 @@ class _Classes:
         if not self.from_logits:
             of_input /= np.where(p == 0.0, 1.0, p) * self.total
         return (self.y * of_term).sum(axis=1), of_input, of_term
+
+
+def _sums_of_others(h: Array) -> Array:
+    """The sum of each row without the entry itself; no large entry is added and taken away again."""
+    top = entries(np.abs(h).argmax(axis=1), h.shape)
+    small = h.copy()
+    small.reshape(-1)[top] = 0.0
+    rest = small.sum(axis=1)
+    sums: Array = (rest[:, None] - small) + h.take(top)[:, None]
+    sums.reshape(-1)[top] = rest
+    return sums
 
 
 def _of_classes(x: Array) -> tuple[Array, Array, Array, float]:
@@ -203,7 +214,8 @@ def _of_shares(x: Array) -> tuple[Array, Array, Array, Array]:
     """Probabilities divided by their sum: p, 1 - p, log p, and the sum."""
     total: Array = x.sum(axis=1, keepdims=True)
     p: Array = x / total
-    return p, 1.0 - p, np.log(p), total
+    rest = _sums_of_others(x) / total
+    return p, rest, np.where(p > 0.5, np.log1p(-rest), np.log(p)), total
 
 
 def _labels(target: Array, shape: tuple[int, ...], classes: int) -> Array:

@@ -255,6 +255,17 @@ def test_textbook_form_of_labels_and_of_a_masked_class():
         np.testing.assert_allclose(gradient, pullback(np.ones(2))["input"], rtol=1e-14)
 
 
+@pytest.mark.parametrize("from_logits", [True, False])
+def test_the_gradient_of_a_confident_row_keeps_its_digits(from_logits):
+    # Of the largest class it is what the others add up to: 1e-10 beside 1.
+    x, y = [28.0, 0.0] if from_logits else [1.0, 1e-12], [1.0 - 1e-10, 1e-10]
+    definition = lambda *n: softmax_focal(*n, gamma=0.0, from_logits=from_logits)  # noqa: E731
+    _, pullback = reference.softmax_focal_loss.vjp([x], [y], gamma=0.0, from_logits=from_logits, reduction="sum")
+    _, slopes = value_and_gradient(definition, [*x, *y])
+    for got, slope in zip(pullback()["input"][0], slopes, strict=False):
+        assert ulps(got, slope) <= 100
+
+
 def test_softmax_focal_with_an_alpha_for_each_class():
     worst(
         reference.softmax_focal_loss, softmax_focal, ([[0.3, -1.2, 2.0]], [[0.2, 0.5, 0.3]]), 4.0, alpha=[0.1, 2.0, 1]
