@@ -4,6 +4,7 @@
     nox -s tests                            everything that tests the product
     nox -s sklearn -- --version 1.5.2       one backend, one version
     nox -s torch -- --device cuda:0 -x      a device, and any pytest argument
+    nox -s certify                          the worst inputs of every loss, into CERTIFICATE.md
     nox -s gate -- --from scikit-learn==1.4.2 --to scikit-learn==1.5.2    may this upgrade go in?
 
 Frameworks live in environments of their own, one per vendor (torch with torchvision, TensorFlow with Keras,
@@ -123,6 +124,13 @@ def newest(session: nox.Session) -> None:
     session.install("-e", ".[torch,sklearn,test]")
     session.run("pytest", "tests/faces", "tests/execution", "-q", *session.posargs)
     session.run("lossparity", "run", "--backend", "sklearn", "--backend", "torch", "-o", session.create_tmp())
+
+
+@nox.session
+def certify(session: nox.Session) -> None:
+    """The worst inputs of every loss: writes CERTIFICATE.md, fails beyond the bar: -- [loss] [--seed N] [--steps N]."""
+    session.install("-e", ".[test]", "gmpy2")
+    session.run("python", "-m", "certify", *session.posargs, env={"PYTHONPATH": str(HERE / "tests")})
 
 
 @nox.session

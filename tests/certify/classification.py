@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -267,6 +268,8 @@ def both(draw: Any, *kinds: Any) -> dict[str, Regime]:
 
 
 REAL, UNIT = (logits, wild), (units, wild_units)
+WEIGHTS = {"weight": (0.0, math.inf), "pos_weight": (0.0, math.inf)}
+PROBABLE = {**WEIGHTS, "target": (0.0, 1.0)}  # a cross entropy has no negative term
 
 
 def vector(rng: Rng) -> Point:
@@ -278,11 +281,16 @@ SUBJECTS = [
     Subject(reference.sigmoid, sigmoid, both(lambda rng, draw: {"input": draw(rng, 1)}, REAL)),
     Subject(reference.softmax, softmax, rows(vector)),
     Subject(reference.log_softmax, log_softmax, rows(vector)),
-    Subject(reference.binary_cross_entropy, binary_cross_entropy, both(bce, UNIT)),
-    Subject(reference.binary_cross_entropy_with_logits, binary_cross_entropy_with_logits, both(bce_logits, REAL, UNIT)),
+    Subject(reference.binary_cross_entropy, binary_cross_entropy, both(bce, UNIT), domain=WEIGHTS),
+    Subject(
+        reference.binary_cross_entropy_with_logits,
+        binary_cross_entropy_with_logits,
+        both(bce_logits, REAL, UNIT),
+        domain=PROBABLE,
+    ),
     Subject(reference.kl_div, kl_div, both(kl, UNIT)),
     Subject(reference.nll_loss, nll_loss, both(nll, REAL)),
-    Subject(reference.cross_entropy, cross_entropy, rows(ce)),
+    Subject(reference.cross_entropy, cross_entropy, rows(ce), domain=PROBABLE),
     Subject(reference.log_loss, log_loss, both(probabilities, UNIT)),
     Subject(reference.hinge_loss, hinge_loss, both(hinge, REAL), fixed=("target",)),
     Subject(reference.squared_hinge_loss, squared_hinge_loss, both(hinge, REAL), fixed=("target",)),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,12 +49,21 @@ class Subject:
     definition: takes the point's arguments by name, the differentiable ones as object arrays of Dual, other floats as
         mpf, and returns the terms (reduction "none") as an object array of Dual, of any shape.
     fixed: arguments that are never moved: labels and signs that are stored as floats.
+    domain: between what numbers an argument is moved, where the loss itself takes others too.
     """
 
     loss: Loss
     definition: Callable[..., Any]
     regimes: Mapping[str, Regime]
     fixed: tuple[str, ...] = ()
+    domain: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    def holds(self, point: Point) -> bool:
+        return all(
+            bool(np.all((low <= np.asarray(point[name])) & (np.asarray(point[name]) <= high)))
+            for name, (low, high) in self.domain.items()
+            if name in point
+        )
 
 
 class Result(NamedTuple):
@@ -171,28 +180,28 @@ def measure(subject: Subject, point: Point) -> dict[str, Result]:
 
 
 def condition(subject: Subject, point: Point, aspect: str, at: int) -> float:
-    """sum_k |x_k dr/dx_k| / |r| of one number r over every number x_k of the point's arrays.
+    """sum_k |x_k dr/dx_k| / |r| of one number r over every real number x_k of the point.
 
     By the exact change of r when x_k becomes the float beside it, on the side where it changes less: not across a kink.
+    0, 1 and -1 are exact: labels, signs, and probabilities that are sure.
     """
     here = exact(subject, point)[aspect][at]
     if here == 0:
         return 1.0
     total = mp.mpf(0)
     for name in movable(point):
-        x = point[name]
-        if name in subject.fixed or isinstance(x, float):
-            continue
-        for index in zip(*np.nonzero(x), strict=True):
+        x = np.asarray(point[name])
+        for index in np.argwhere((x != 0.0) & (np.abs(x) != 1.0)):
             changes = []
             for side in (-math.inf, math.inf):
                 moved = x.copy()
-                moved[index] = np.nextafter(x[index], side)
+                moved[tuple(index)] = np.nextafter(x[tuple(index)], side)
+                relative = mp.mpf(float(moved[tuple(index)])) / mp.mpf(float(x[tuple(index)])) - 1
                 try:
-                    change = exact(subject, {**point, name: moved})[aspect][at] - here
+                    there = exact(subject, {**point, name: moved if moved.ndim else float(moved)})
                 except (ZeroDivisionError, ValueError):
                     continue
-                changes.append(abs(change / (mp.mpf(moved[index]) / mp.mpf(x[index]) - 1)))
+                changes.append(abs((there[aspect][at] - here) / relative))
             total += min(changes, default=mp.mpf(0))
     return float(total / abs(here))
 
@@ -246,7 +255,9 @@ def climb(
         if math.isinf(worst):
             break
         there = moves(subject, best, rng)
-        if not regime.holds(there) or not all(np.isfinite(there[name]).all() for name in movable(there)):
+        if not (regime.holds(there) and subject.holds(there)) or not all(
+            np.isfinite(there[name]).all() for name in movable(there)
+        ):
             continue
         error = height(there, worst)
         if error > worst:

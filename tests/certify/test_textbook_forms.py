@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from certify import classification
 from certify.search import PRECISION, Subject, defined, exact
+from certify.subjects import SUBJECTS
 from exact import mp
-
-SUBJECTS = [*classification.SUBJECTS]
 
 
 @pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.loss.name)
