@@ -1,9 +1,7 @@
 """The record of a run: what was checked, where, and what came of it. Written whole or not at all.
 
 On disk it is JSON (gzipped if the name ends in .gz): an object with `schema` (a whole number, never reused) and
-the fields of `Run`. `checks` has a column for each field of `Check`, which is what makes a record small enough to
-commit: a field of words is {"words": [...], "rows": [index into words, ...]}, any other a list. `ids` has only those
-IDs that are not made of the check's parts, by row. JSON has no infinity and no NaN: those numbers are the strings
+the fields of `Run`, the checks as layout.py says. JSON has no infinity and no NaN: those numbers are the strings
 "inf", "-inf" and "nan".
 """
 
@@ -14,16 +12,22 @@ import dataclasses
 import gc
 import gzip
 import json
-import math
 import os
 import tempfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-SCHEMA = 2
+from lossparity.conformance import layout, packed
+from lossparity.conformance.checks import CHECK_FIELDS, Check, Checks
+
+__all__ = ["CHECK_FIELDS", "FAILING", "INCOMPLETE", "VERDICTS", "Check", "Checks", "RecordError", "Run", "load", "save"]
+
+SCHEMA = 3  # what is written; 2 is read too
+MAX_TEXT = 256 * 2**20  # bytes of JSON that are read: eight times what a record of a million checks has
+_GZIP_LEVEL = 1  # what fills a record is packed already
 
 # verdict: (sign, what it says). The first three hold; those in FAILING break parity; those in INCOMPLETE did not run.
 VERDICTS: dict[str, tuple[str, str]] = {
@@ -46,51 +50,36 @@ class RecordError(ValueError):
     """A record that cannot be read: what the file is, and what to do."""
 
 
-@dataclass(frozen=True)
-class Check:
-    """One check and its result.
-
-    id: loss/implementation/case/dtype/device/mode/aspect, stable from run to run.
-    aspect: value, gradient:<argument>, dtype, shape, error, twin, or dialect:<name> (is it still needed?).
-    error_ulp: the largest |got - want| in units in the last place of the true result; None: nothing numeric compared.
-    margin: the largest |got - want| / tolerance; above 1 is a mismatch.
-    reason: why this verdict: the difference in words, the dialect's or issue's name, or why it did not run.
-    seconds: how long it took; the first aspect of a call carries the call.
-    declared: the names of the dialects or of the known issue by which the verdict was reached.
-    result: what the framework gave, for comparison with another run: at most 16 elements of a value or gradient, evenly
-        spread; a shape or dtype by name; the exception's class. None: nothing to compare.
-    limits: the tolerance of each number in `result`, to two digits.
-    worst: where error_ulp was found: {"index": [...], "got": x, "want": y, "tolerance": t, "at": {argument: [...]}}.
-    """
-
-    id: str
-    loss: str
-    backend: str
-    implementation: str
-    case: str
-    dtype: str
-    device: str
-    mode: str
-    aspect: str
-    verdict: str = ""
-    error_ulp: float | None = None
-    margin: float | None = None
-    reason: str = ""
-    seconds: float = 0.0
-    worst: Mapping[str, Any] | None = None
-    declared: Sequence[str] = ()
-    result: Any = None
-    limits: Sequence[float] | None = None
-
-
-CHECK_FIELDS = tuple(f.name for f in dataclasses.fields(Check))
-_PARTS = ("loss", "implementation", "case", "dtype", "device", "mode", "aspect")  # of a check's ID
-_WORDS = (*_PARTS, "backend", "verdict", "reason")
-_NUMBERS = ("error_ulp", "margin", "seconds")
-_KINDS: dict[str, type] = {  # of Run's fields, in a file
-    "environment": dict, "seed": int, "command": list, "losses": dict, "implementations": dict, "backends": dict,
-    "census": dict, "data": str, "selection": dict, "accepted": list,
-}  # fmt: skip
+_TEXT = (str, type(None))
+_NUMBER = (int, float)
+# What stands where in a file: {"*": of every key}, [of every item], a type or several. More keys may stand there.
+_SHAPE: dict[str, Any] = {
+    "environment": {"backends": {"*": {"packages": {"*": str}, "devices": [str]}}},
+    "seed": int,
+    "command": [str],
+    "started": str,
+    "seconds": _NUMBER,
+    "losses": {"*": {"summary": _TEXT, "source": _TEXT, "formula": _TEXT, "signature": _TEXT, "doc": _TEXT}},
+    "implementations": {
+        "*": {
+            "backend": str,
+            "loss": str,
+            "parameters": [str],
+            "reductions": [str],
+            "dtypes": [str],
+            "lacks": {"*": _TEXT},
+            "no_gradient": {"*": _TEXT},
+            "dialects": [{"name": str, "reason": _TEXT, "source": _TEXT, "says": _TEXT}],
+            "known_issues": [{"name": str, "reason": _TEXT, "link": _TEXT, "versions": _TEXT}],
+            "warnings": [str],
+        }
+    },
+    "backends": {"*": {"status": str, "asked": bool, "reason": _TEXT, "last_words": _TEXT, "seconds": _NUMBER}},
+    "census": {"*": {"namespaces": {"*": [str]}, "uncovered": [str], "excluded": {"*": _TEXT}}},
+    "data": str,
+    "selection": {"losses": [str], "dtypes": [str], "devices": [str], "modes": [str], "expression": str, "quick": bool},
+    "accepted": [{}],
+}
 
 
 @dataclass
@@ -113,6 +102,7 @@ class Run:
     backends: name -> {"status": "complete" | "not-run" | "crashed" | "timeout", "asked": by name on the
         command line, "reason", "last_words", "seconds"}.
     data: a digest of the cases' data: two records compare only where both ran the same.
+    checks: a list of them is kept as `Checks`, which says what is asked of all of them without making each.
     selection: which checks were asked for (the fields of `Selection`); empty where no one run could repeat it.
     accepted: the changes that were accepted into this baseline, oldest first: {"reason", "when", "says",
         "before", "after", "findings"}.
@@ -121,7 +111,7 @@ class Run:
     environment: dict[str, Any]
     seed: int
     command: list[str]
-    checks: list[Check]
+    checks: Sequence[Check]
     started: str = ""
     seconds: float = 0.0
     losses: dict[str, Any] = field(default_factory=dict)
@@ -132,22 +122,23 @@ class Run:
     selection: dict[str, Any] = field(default_factory=dict)
     accepted: list[dict[str, Any]] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.checks = Checks.of(self.checks)
+
     def counts(self) -> dict[str, int]:
         """How many checks have each verdict; only verdicts that occur, in the order of VERDICTS."""
-        found = dict.fromkeys(VERDICTS, 0)
-        for check in self.checks:
-            found[check.verdict] += 1
-        return {verdict: n for verdict, n in found.items() if n}
+        found = Checks.of(self.checks).tally("verdict")
+        return {verdict: found[verdict,] for verdict in VERDICTS if found[verdict,]}
 
 
 def save(run: Run, path: str | os.PathLike[str]) -> Path:
     """Write the record, whole or not at all."""
     data = {"schema": SCHEMA, **{f.name: getattr(run, f.name) for f in dataclasses.fields(run)}}
-    data["checks"] = _columns(run.checks)
-    text = json.dumps(_finite(data), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    payload = text.encode()
+    with _no_collection():
+        data["checks"] = layout.pack(Checks.of(run.checks).whole())
+        payload = packed.text(data).encode()
     if str(path).endswith(".gz"):
-        payload = gzip.compress(payload, mtime=0)
+        payload = gzip.compress(payload, _GZIP_LEVEL, mtime=0)
     return write_whole(path, payload)
 
 
@@ -190,71 +181,55 @@ def _load(path: Path) -> Run:
         raise RecordError(f"cannot read {path}: {error.strerror or error}") from None
     try:
         if payload[:2] == b"\x1f\x8b":
-            payload = gzip.decompress(payload)
+            payload = packed.Budget(MAX_TEXT).gunzip(payload)
+        elif len(payload) > MAX_TEXT:
+            raise ValueError(f"it has more than {MAX_TEXT >> 20} MB, which no record of lossparity has")
         data = json.loads(payload)
         del payload  # of two large records each, when they are compared
-    except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
+    except (ValueError, RecursionError, zlib.error) as error:
         raise RecordError(
             f"{path} is not a whole record: {error}. Write it again with `lossparity run -o DIR`"
         ) from None
     if not isinstance(data, dict) or "schema" not in data or "checks" not in data:
         raise RecordError(f"{path} is not a lossparity record: it has no schema and checks")
-    if data["schema"] != SCHEMA:
+    schema = data["schema"]
+    reader = _READERS.get(schema) if type(schema) is int else None
+    if reader is None:
         raise RecordError(
-            f"{path} has schema {data['schema']!r}; this lossparity reads {SCHEMA}. "
+            f"{path} has schema {schema!r:.80}; this lossparity reads {' and '.join(map(str, _READERS))}. "
             "Read it with the release that wrote it, or run the matrix again"
         )
     try:
         rest = {f.name: data[f.name] for f in dataclasses.fields(Run) if f.name != "checks"}
-        for name, kind in _KINDS.items():
-            if not isinstance(rest[name], kind):
-                raise TypeError(f"{name} is {rest[name]!r:.80}, not a {kind.__name__}")
-        return Run(checks=_checks(data["checks"]), **rest)
-    except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
+        for name, value in rest.items():
+            _expect(value, _SHAPE.get(name, object), name)
+        checks = reader(data["checks"])
+        unknown = set(checks.tables.words["verdict"]) - set(VERDICTS)
+        if unknown:
+            raise ValueError(f"unknown verdict {min(unknown)!r}")
+        return Run(checks=checks, **rest)
+    except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError, zlib.error) as error:
         raise RecordError(
             f"{path} is damaged: {type(error).__name__}: {error}. Write it again with `lossparity run -o DIR`"
         ) from None
 
 
-def _columns(checks: Sequence[Check]) -> dict[str, Any]:
-    """The checks by field."""
-    columns: dict[str, Any] = {}
-    for name in CHECK_FIELDS:
-        column = [getattr(check, name) for check in checks]
-        if name in _WORDS:
-            words: dict[str, int] = {}
-            rows = [words.setdefault(word, len(words)) for word in column]
-            columns[name] = {"words": list(words), "rows": rows}
-        elif name != "id":
-            columns[name] = column
-    columns["ids"] = {row: check.id for row, check in enumerate(checks) if check.id != _usual_id(check)}
-    return columns
+_READERS: dict[int, Callable[[Any], Checks]] = {2: layout.unpack_2, SCHEMA: layout.unpack}
 
 
-def _usual_id(check: Check) -> str:
-    return "/".join([getattr(check, name) for name in _PARTS])
-
-
-def _checks(columns: Mapping[str, Any]) -> list[Check]:
-    """The checks again. Their words are shared: a record of 50,000 would not fit into memory twice otherwise."""
-    fields: dict[str, list[Any]] = {}
-    for name in CHECK_FIELDS:
-        if name in _WORDS:
-            words, rows = columns[name]["words"], columns[name]["rows"]
-            if not all(isinstance(word, str) for word in words) or min(rows, default=0) < 0:
-                raise ValueError(f"the words of {name} are damaged")
-            fields[name] = [words[row] for row in rows]
-        elif name in _NUMBERS:
-            fields[name] = [each if each is None else float(each) for each in columns[name]]
-        elif name != "id":
-            fields[name] = columns[name]
-    unknown = set(columns["verdict"]["words"]) - set(VERDICTS)
-    if unknown:
-        raise ValueError(f"unknown verdict {min(unknown)!r}")
-    fields["id"] = ["/".join(parts) for parts in zip(*(fields[name] for name in _PARTS), strict=True)]
-    for row, identifier in columns["ids"].items():
-        fields["id"][int(row)] = str(identifier)
-    return [Check(*row) for row in zip(*(fields[name] for name in CHECK_FIELDS), strict=True)]
+def _expect(value: Any, shape: Any, where: str) -> None:
+    """TypeError, with the place, where a value does not have its shape."""
+    kinds = shape if isinstance(shape, tuple) else (type(shape) if isinstance(shape, (dict, list)) else shape,)
+    if not isinstance(value, kinds):
+        raise TypeError(f"{where} is {value!r:.80}, not {' or '.join(each.__name__ for each in kinds)}")
+    if isinstance(shape, list):
+        for each in value:
+            _expect(each, shape[0], f"an item of {where}")
+    elif isinstance(shape, dict):
+        for key, each in value.items():
+            inner = shape.get("*", shape.get(key))
+            if inner is not None:
+                _expect(each, inner, f"{where}[{key!r:.40}]")
 
 
 @contextlib.contextmanager
@@ -267,21 +242,6 @@ def _no_collection() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
-
-
-def _finite(value: Any) -> Any:
-    """`value` with every number that JSON cannot hold as a string."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
-    if isinstance(value, Mapping):
-        return {str(key): _finite(each) for key, each in value.items()}
-    if isinstance(value, Iterable) and not isinstance(value, (str, bytes)):
-        return [_finite(each) for each in value]
-    if isinstance(value, (str, int, type(None))):
-        return value
-    if hasattr(value, "item"):
-        return _finite(value.item())
-    raise TypeError(f"a record holds numbers, text, lists and mappings; not {type(value).__name__}")
 
 
 def _umask() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from lossparity.conformance.record import Check, Run
@@ -35,3 +36,30 @@ def run(*checks: Check, version: str = "1.0", **rest: Any) -> Run:
         environment, 0, ["lossparity", "run"], list(checks), implementations=implementations, data="cases",
         backends={**asked, **rest.pop("backends", {})}, **rest,
     )  # fmt: skip
+
+
+def _outcomes(*rows: tuple[str, str, str], asked: Sequence[str] = ()) -> Run:
+    """A run of checks given as (backend, device, verdict)."""
+    checks = [
+        Check("x", "mse_loss", backend, "f", "c", "float64", device, "eager", "value", v) for backend, device, v in rows
+    ]
+    return Run({}, 0, [], checks, backends={row[0]: {"asked": row[0] in asked} for row in rows})
+
+
+# What a run comes to: its exit code, and its checks.
+EXITS: list[tuple[int, Run]] = [
+    (0, _outcomes(("a", "cpu", "match"), ("a", "cpu", "dialect"), ("a", "cpu", "known"), ("a", "cpu", "unsupported"))),
+    (1, _outcomes(("a", "cpu", "match"), ("a", "cpu", "mismatch"))),
+    (1, _outcomes(("a", "cpu", "match"), ("a", "cpu", "stale"))),
+    (1, _outcomes(("a", "cpu", "match"), ("a", "cpu", "error"))),
+    (3, _outcomes(("a", "cpu", "match"), ("a", "cpu", "crashed"))),
+    (3, _outcomes(("a", "cpu", "match"), ("a", "cpu", "timeout"))),
+    (3, _outcomes(("a", "cpu", "mismatch"), ("b", "cpu", "crashed"))),  # a run with gaps decides nothing
+    (3, _outcomes()),
+    (3, _outcomes(("a", "cpu", "unsupported"))),
+    (3, _outcomes(("a", "cuda:0", "not-run"))),
+    (0, _outcomes(("a", "cpu", "match"), ("b", "cpu", "not-run"))),
+    (3, _outcomes(("a", "cpu", "match"), ("b", "cpu", "not-run"), asked=["b"])),
+    (0, _outcomes(("a", "cuda:0", "match"), ("b", "cuda:0", "not-run"))),  # one of them has the device
+    (3, _outcomes(("a", "cpu", "match"), ("a", "cuda:0", "not-run"))),  # none has
+]

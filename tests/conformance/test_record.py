@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import functools
 import gzip
 import json
 import math
 import os
+import random
 import tempfile
+import zlib
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +20,8 @@ import numpy as np
 import pytest
 
 import lossparity
-from lossparity.conformance import record
-from lossparity.conformance.record import VERDICTS, Check, RecordError, Run
+from lossparity.conformance import layout, packed, record
+from lossparity.conformance.record import VERDICTS, Check, Checks, RecordError, Run
 
 
 def check(**changed: Any) -> Check:
@@ -48,7 +52,7 @@ def test_what_is_written_is_read_again(tmp_path: Path, name: str) -> None:
     checks = [
         check(),
         check(verdict="mismatch", error_ulp=math.inf, margin=math.inf, reason='x = 1 — "é"\n<b>', worst=WORST),
-        check(case="other", verdict="known", error_ulp=5e-324, margin=1.7976931348623157e308),
+        check(case="other", verdict="known", error_ulp=5e-324, margin=1.5e308),
         check(id="*/toy", verdict="not-run", error_ulp=None, margin=None, seconds=0.1 + 0.2),
     ]
     path = record.save(make(*checks), tmp_path / "deep" / name)
@@ -57,9 +61,9 @@ def test_what_is_written_is_read_again(tmp_path: Path, name: str) -> None:
     assert run.checks[0] == checks[0]
     assert [one.id for one in run.checks] == [one.id for one in checks]
     assert [one.error_ulp for one in run.checks] == [0.5, math.inf, 5e-324, None]
-    assert [one.margin for one in run.checks] == [0.0625, math.inf, 1.7976931348623157e308, None]
+    assert [one.margin for one in run.checks] == [0.0625, math.inf, 1.5e308, None]
     assert run.checks[1].reason == checks[1].reason
-    assert run.checks[3].seconds == 0.1 + 0.2
+    assert run.checks[3].seconds == 0.3  # to the microsecond
     assert dataclasses.replace(run, checks=[]) == dataclasses.replace(make(), checks=[])
     # Within `worst`, which only reports read, a number that JSON does not have stays a word.
     assert run.checks[1].worst == {**WORST, "got": "inf", "want": "-inf", "at": {"input": ["nan", -0.0]}}
@@ -177,6 +181,14 @@ def damaged(*place: Any, by: Any = ...) -> bytes:
     return json.dumps(data).encode()
 
 
+def column(*texts: str) -> dict[str, Any]:
+    return {**packed.lines(texts), "kind": "decimals"}
+
+
+def rows(*numbers: int) -> dict[str, Any]:
+    return packed.whole(np.array(numbers))
+
+
 WHOLE = damaged()
 PACKED = gzip.compress(WHOLE, mtime=0)
 BAD: dict[str, tuple[bytes, str]] = {
@@ -187,6 +199,7 @@ BAD: dict[str, tuple[bytes, str]] = {
     "deep": (b"[" * 100_000, "is not a whole record"),
     "gzip cut off": (PACKED[:-9], "is not a whole record"),
     "gzip of nothing": (b"\x1f\x8b", "is not a whole record"),
+    "gzip and more": (PACKED + b"more", "something follows its end"),
     "gzip damaged": (PACKED[:20] + b"\0" * 40 + PACKED[60:], "is not a whole record"),
     "foreign": (b'{"tests": 3}', "is not a lossparity record"),
     "a list": (b"[1, 2]", "is not a lossparity record"),
@@ -195,16 +208,34 @@ BAD: dict[str, tuple[bytes, str]] = {
     "no schema number": (damaged("schema", by="x"), "has schema 'x'"),
     "no environment": (damaged("environment"), "is damaged: KeyError: 'environment'"),
     "the seed is a list": (damaged("seed", by=[1]), "is damaged"),
-    "no margins": (damaged("checks", "margin"), "is damaged: KeyError: 'margin'"),
-    "one margin too many": (damaged("checks", "margin", by=[1.0, 2.0]), "is damaged"),
-    "a word for a margin": (damaged("checks", "margin", by=["much"]), "is damaged"),
-    "a margin beyond floats": (damaged("checks", "margin", by=[10**400]), "is damaged"),
+    "no margins": (damaged("checks", "measured", "margin"), "is damaged: KeyError: 'margin'"),
+    "one margin too many": (damaged("checks", "measured", "margin", by=packed.decimals([1.0, 2.0])), "is damaged"),
+    "a word for a margin": (damaged("checks", "measured", "margin", by=column("much")), "is damaged"),
+    "no margin at all": (damaged("checks", "measured", "margin", "data", by=""), "is damaged"),
+    "a margin that is no zlib": (damaged("checks", "measured", "margin", "data", by="AAAA"), "is damaged: error"),
+    "a margin that is no base64": (damaged("checks", "measured", "margin", "data", by="é"), "is damaged"),
+    "a column that says it is longer": (damaged("checks", "measured", "margin", "n", by=2), "a column of 2 has 1"),
+    "a column of another kind": (damaged("checks", "measured", "margin", "kind", by="lines"), "not decimals"),
+    "a column of half an item": (damaged("checks", "measured", "margin", "n", by=0.5), "a column has 0.5 items"),
+    "a column without end": (damaged("checks", "measured", "margin", "n", by=10**9), "unpacks to more than"),
     "checks are a number": (damaged("checks", by=3), "is damaged"),
-    "a column is a number": (damaged("checks", "loss", by=3), "is damaged"),
-    "unknown verdict": (damaged("checks", "verdict", "words", by=["fine"]), "unknown verdict 'fine'"),
-    "a loss is a number": (damaged("checks", "loss", "words", by=[3]), "is damaged"),
-    "no such word": (damaged("checks", "loss", "rows", by=[9]), "is damaged"),
-    "words from the end": (damaged("checks", "loss", "rows", by=[-1]), "is damaged"),
+    "a column is a number": (damaged("checks", "calls", "loss", by=3), "is damaged"),
+    "unknown verdict": (damaged("checks", "words", "verdict", by=["fine"]), "unknown verdict 'fine'"),
+    "a loss is a number": (damaged("checks", "words", "loss", by=[3]), "the words of loss are no text"),
+    "no such word": (damaged("checks", "calls", "loss", by=rows(9)), "points outside the 1 of loss"),
+    "no such outcome": (damaged("checks", "calls", "outcome", by=rows(9)), "points outside the 1 of outcome"),
+    "no such line": (damaged("checks", "outcomes", "lines", by=rows(1)), "points outside the 1 of line"),
+    "no such result": (damaged("checks", "measured", "result", by=rows(2)), "points outside the 0 of result"),
+    "no place for what was got": (damaged("checks", "measured", "at", by=rows(1)), "is damaged"),
+    "two calls in one column": (damaged("checks", "calls", "case", by=rows(0, 0)), "not of one length"),
+    "an implementation is a list": (
+        damaged("implementations", by={"a/b": []}),
+        "implementations['a/b'] is [], not dict",
+    ),
+    "a warning is a number": (
+        damaged("implementations", by={"a/b": {"warnings": [1]}}),
+        "an item of implementations['a/b']['warnings'] is 1, not str",
+    ),
 }
 
 
@@ -228,3 +259,165 @@ def test_a_missing_file_and_a_folder_are_refused_in_words(tmp_path: Path) -> Non
     for path in (tmp_path / "none.json", tmp_path):
         with pytest.raises(RecordError, match=f"cannot read {path}: "):
             lossparity.load(path)
+
+
+# --- what a little file can stand for
+
+
+def test_what_unpacks_without_end_is_refused_before_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert record.MAX_TEXT == 256 * 2**20  # a record of a million checks in schema 3 is 35 MB, in schema 2 280
+    monkeypatch.setattr(record, "MAX_TEXT", 2**20)
+    for size in (2**20, 2**20 + 1):
+        (tmp_path / "bomb.json.gz").write_bytes(gzip.compress(b" " * size))
+        (tmp_path / "bomb.json").write_bytes(b" " * size)
+        words = (
+            "is not a whole record: Expecting value" if size == 2**20 else "(unpacks to|has) more than 1 MB, which no"
+        )
+        for name in ("bomb.json.gz", "bomb.json"):
+            with pytest.raises(RecordError, match=words):
+                lossparity.load(tmp_path / name)
+
+
+@pytest.mark.parametrize("place", ["measured/error_ulp", "calls/case", "places"])
+def test_columns_that_unpack_without_end_are_refused_too(tmp_path: Path, place: str) -> None:
+    endless = {"kind": "u1", "n": layout.MAX_COLUMNS, "data": base64.b64encode(zlib.compress(bytes(2**20))).decode()}
+    endless["kind"] = {"measured/error_ulp": "decimals", "places": "lines"}.get(place, "u1")
+    (tmp_path / "r.json").write_bytes(damaged("checks", *place.split("/"), by=endless))
+    with pytest.raises(RecordError, match=r"it unpacks to more than 1,024 MB"):
+        lossparity.load(tmp_path / "r.json")
+
+
+def test_few_outcomes_do_not_become_checks_without_end(tmp_path: Path) -> None:
+    data = json.loads(damaged())
+    many = np.zeros(100_000, np.int64)
+    data["checks"]["outcomes"] = {"sizes": packed.whole(np.array([100_000])), "lines": packed.whole(many)}
+    for name in data["checks"]["calls"]:
+        data["checks"]["calls"][name] = packed.whole(many)
+    (tmp_path / "r.json").write_text(json.dumps(data))
+    with pytest.raises(RecordError, match="unpacks to more than"):
+        lossparity.load(tmp_path / "r.json")
+
+
+# --- schema 2
+
+
+def test_schema_2_is_still_read(tmp_path: Path) -> None:
+    """A record of scikit-learn 1.9.1 and torch 2.14.1, written by the last lossparity that wrote schema 2."""
+    path = Path(__file__).parent / "schema-2.json.gz"
+    columns = json.loads(gzip.decompress(path.read_bytes()))["checks"]
+    run = lossparity.load(path)
+    assert len(run.checks) == len(columns["error_ulp"]) == 513
+    assert run.counts() == {"match": 413, "dialect": 44, "unsupported": 56}
+    for name in ("loss", "backend", "implementation", "case", "dtype", "device", "mode", "aspect", "verdict", "reason"):
+        words = columns[name]["words"]
+        assert [getattr(check, name) for check in run.checks] == [words[row] for row in columns[name]["rows"]]
+    for name in ("declared", "limits"):
+        assert [getattr(check, name) for check in run.checks] == columns[name]
+    for check, error, margin, result, worst in zip(
+        run.checks, *(columns[name] for name in ("error_ulp", "margin", "result", "worst")), strict=True
+    ):
+        assert check.error_ulp == (error if error is None else pytest.approx(float(error), rel=1e-5))
+        assert check.margin == (margin if margin is None else pytest.approx(float(margin), rel=1e-5))
+        assert check.result == (list(map(float, result)) if isinstance(result, list) else result)
+        if worst is not None and not (check.verdict == "match" and error == 0.0):
+            assert {**check.worst, "tolerance": 0} == {**worst, "tolerance": 0}
+            assert float(check.worst["tolerance"]) == pytest.approx(float(worst["tolerance"]), rel=0.05)
+    again = lossparity.load(record.save(run, tmp_path / "again.json.gz"))
+    assert again == run
+    assert json.loads((record.save(run, tmp_path / "again.json")).read_bytes())["schema"] == 3
+
+
+# --- a million checks are columns
+
+
+def made_up(n: int, seed: int = 5) -> list[Check]:
+    """Checks of every form: with and without numbers, NaN and infinities, other IDs, and words that come again."""
+    draw = random.Random(seed)  # noqa: S311  made-up numbers
+    checks = []
+    for i in range(n):
+        aspect = ("shape", "value", "gradient:input", "error")[i % 4]
+        parts = ("mse_loss", f"toy.{draw.choice('abc')}", f"case-{i // 4}", draw.choice(DTYPES), "cpu", "eager", aspect)
+        odd: dict[str, Any] = {}
+        if aspect in ("value", "gradient:input"):
+            result = [float(np.float32(draw.choice([0.0, -0.0, 0.1, draw.random(), math.inf]))) for _ in range(i % 7)]
+            worst = {
+                "index": [i],
+                "got": draw.choice([*filter(math.isfinite, result), 0.3]),
+                "want": 0.1,
+                "tolerance": 1e-9,
+                "at": {"x": [0.5]},
+            }
+            odd = {
+                "error_ulp": draw.choice([None, 0.0, 1.5, math.nan, math.inf]), "margin": draw.choice([None, 1.0, 0.1]),
+                "result": result, "limits": draw.choice([None, [1e-9] * len(result)]),
+                "worst": draw.choice([None, worst, {"at": "elsewhere"}]), "declared": draw.choice([[], ["a", "b"]]),
+            }  # fmt: skip
+        elif aspect == "shape":
+            odd = {"result": draw.choice([{"value": [2, 3]}, {"value": []}, None, ["a", "b"], "text"])}
+        verdict = draw.choice(["match", "dialect", "mismatch"])
+        identifier = "/".join(parts) if i % 11 else f"odd/{i}"
+        checks.append(Check(identifier, parts[0], "toy", *parts[1:], verdict=verdict, reason=draw.choice("xyz"), **odd))
+    return checks
+
+
+DTYPES = ("float64", "float32")
+
+
+def same(mine: Check, its: Check) -> bool:
+    """Equal, where NaN is NaN, and but for the worst error of a match without any, which no record keeps."""
+    if its.verdict == "match" and its.error_ulp == 0.0:
+        its = dataclasses.replace(its, worst=None)
+    one, other = (repr(dataclasses.replace(each, declared=list(each.declared))) for each in (mine, its))
+    return one == other
+
+
+def test_checks_are_the_same_from_columns_and_from_a_file(tmp_path: Path) -> None:
+    checks = made_up(5_000)
+    there = make(*checks)
+    here = lossparity.load(record.save(there, tmp_path / "r.json.gz"))
+    for found in (there.checks, here.checks):
+        assert len(found) == len(checks)
+        assert all(same(mine, its) for mine, its in zip(found, checks, strict=True))
+        assert same(found[-1], checks[-1])
+        assert same(found[4_097], checks[4_097])
+        assert [each.id for each in found[10:4_200:7]] == [each.id for each in checks[10:4_200:7]]
+        with pytest.raises(IndexError):
+            found[5_000]
+    assert record.save(here, tmp_path / "again.json.gz").read_bytes() == (tmp_path / "r.json.gz").read_bytes()
+
+
+def test_columns_answer_as_a_loop_over_the_checks_does() -> None:
+    checks = made_up(3_000)
+    found = Checks.of(checks)
+    assert found.tally("verdict", "dtype") == Counter((each.verdict, each.dtype) for each in checks)
+    assert list(found.tally("implementation")) == [(name,) for name in dict.fromkeys(c.implementation for c in checks)]
+    assert found.column("reason") == [each.reason for each in checks]
+    wanted = [each for each in checks if each.verdict in ("match", "mismatch") and each.dtype == "float32"]
+    chosen = found.where(verdict=("match", "mismatch"), dtype=["float32"])
+    assert [each.id for each in chosen] == [each.id for each in wanted]
+    assert [each.id for each in chosen[5:900:3]] == [each.id for each in wanted[5:900:3]]
+    assert chosen.tally("case") == Counter((each.case,) for each in wanted)
+    assert chosen.has("error_ulp").tolist() == [each.error_ulp is not None for each in wanted]
+    given = [math.nan if each.error_ulp is None else each.error_ulp for each in wanted]
+    np.testing.assert_array_equal(chosen.numbers("error_ulp"), given)
+    assert Checks.of([]).tally("verdict") == {}
+    assert len(found.where(verdict=())) == 0
+
+
+def test_a_selection_is_saved_without_what_it_leaves_out(tmp_path: Path) -> None:
+    run = make(*made_up(400))
+    some = dataclasses.replace(run, checks=Checks.of(run.checks).where(implementation=["toy.a"]))
+    alone = dataclasses.replace(run, checks=[each for each in run.checks if each.implementation == "toy.a"])
+    assert record.save(some, tmp_path / "a.json").read_bytes() == record.save(alone, tmp_path / "b.json").read_bytes()
+    assert b"toy.b" not in (tmp_path / "a.json").read_bytes()
+
+
+def test_errors_are_kept_to_six_digits_and_on_their_side_of_the_tolerance(tmp_path: Path) -> None:
+    margins = [0.123456789, 0.99999999, 1.0, 1.0000001, 1234567.8]
+    run = lossparity.load(record.save(make(*(check(margin=x) for x in margins)), tmp_path / "r.json"))
+    assert [each.margin for each in run.checks] == [0.123457, 0.99999999, 1.0, 1.0000001, 1234570.0]
+
+
+def test_the_first_aspect_of_a_call_carries_its_seconds() -> None:
+    checks = [check(aspect=name, seconds=0.25) for name in ("shape", "value")] + [check(case="other", seconds=1.0)]
+    assert [each.seconds for each in make(*checks).checks] == [0.5, 0.0, 1.0]

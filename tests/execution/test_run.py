@@ -10,11 +10,11 @@ import dataclasses
 import json
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from records import EXITS
 
 from lossparity import adapters
 from lossparity.adapters import Backend
@@ -283,32 +283,6 @@ def test_an_interrupt_leaves_no_process_behind(interpreter: Any, tmp_path: Path)
 
 
 # --- exit codes
-
-
-def made(*rows: tuple[str, str, str], asked: Sequence[str] = ()) -> Run:
-    """A run of checks given as (backend, device, verdict)."""
-    checks = [
-        Check("x", "mse_loss", backend, "f", "c", "float64", device, "eager", "value", v) for backend, device, v in rows
-    ]
-    return Run({}, 0, [], checks, backends={row[0]: {"asked": row[0] in asked} for row in rows})
-
-
-EXITS: list[tuple[int, Run]] = [
-    (0, made(("a", "cpu", "match"), ("a", "cpu", "dialect"), ("a", "cpu", "known"), ("a", "cpu", "unsupported"))),
-    (1, made(("a", "cpu", "match"), ("a", "cpu", "mismatch"))),
-    (1, made(("a", "cpu", "match"), ("a", "cpu", "stale"))),
-    (1, made(("a", "cpu", "match"), ("a", "cpu", "error"))),
-    (3, made(("a", "cpu", "match"), ("a", "cpu", "crashed"))),
-    (3, made(("a", "cpu", "match"), ("a", "cpu", "timeout"))),
-    (3, made(("a", "cpu", "mismatch"), ("b", "cpu", "crashed"))),  # a run with gaps decides nothing
-    (3, made()),
-    (3, made(("a", "cpu", "unsupported"))),
-    (3, made(("a", "cuda:0", "not-run"))),
-    (0, made(("a", "cpu", "match"), ("b", "cpu", "not-run"))),
-    (3, made(("a", "cpu", "match"), ("b", "cpu", "not-run"), asked=["b"])),
-    (0, made(("a", "cuda:0", "match"), ("b", "cuda:0", "not-run"))),  # one of them has the device
-    (3, made(("a", "cpu", "match"), ("a", "cuda:0", "not-run"))),  # none has
-]
 
 
 @pytest.mark.parametrize(("code", "found"), EXITS, ids=[f"{i}-{code}" for i, (code, _) in enumerate(EXITS)])

@@ -167,7 +167,7 @@ def test_what_is_no_record_is_exit_2(command: str, payload: bytes | None, files:
 def test_a_truncated_or_edited_record_is_exit_2(files: Path, capsys: Any) -> None:
     whole = (files / "same.json").read_bytes()
     document = json.loads(whole)
-    document["checks"]["verdict"]["rows"][0] = 7
+    document["checks"]["words"]["verdict"] = ["fine"]
     for payload in (whole[:-20], json.dumps(document).encode()):
         (files / "bad.json").write_bytes(payload)
         assert cli.main(["gate", "same.json", "bad.json"]) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html.parser
 import itertools
 import json
@@ -14,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from records import check, run
-from test_run import EXITS
+from records import EXITS, check, run
 
 from lossparity.conformance.execution.run import exit_code
 from lossparity.conformance.record import VERDICTS, Check, Run, load, save
@@ -581,7 +581,7 @@ def test_the_policy_stops_a_script_that_is_not_ours(browser: Any, tmp_path: Path
 def test_no_width_makes_the_page_scroll_sideways(visit: Callable[..., Any], width: int, scheme: str) -> None:
     long = check("x" * 90 + "/float64/value", "mismatch", name="toy." + "y" * 90, reason="z" * 300)
     made = of_every_verdict()
-    made.checks.append(long)
+    made = dataclasses.replace(made, checks=[*made.checks, long])
     page = visit(made, "#check=" + long.id, viewport={"width": width, "height": 800}, color_scheme=scheme)
     page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true })")
     assert page.evaluate("document.documentElement.scrollWidth") == width
