@@ -7,18 +7,20 @@ element by element, in units of the check's own tolerance.
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from lossparity.conformance.record import FAILING, Check, Run
-from lossparity.reports.changes import KINDS, RAN, RANK, Change, Finding
+from lossparity.reports import signatures
+from lossparity.reports.changes import KINDS, RAN, Change, Finding, Item, Note, in_turn
 from lossparity.reports.comparability import comparable
 from lossparity.reports.findings import HOLDING, backend_names, mapping, packages
-from lossparity.reports.movement import DIGEST_SIZE, DRIFT_FACTOR, drifted, movement, usual_errors
-from lossparity.reports.signatures import census, signatures, warnings
+from lossparity.reports.movement import DRIFT_FACTOR, drifted, movement, usual_errors, whole
 from lossparity.reports.words import Words
+
+# Verdicts that both hold parity, of which the second is the better one.
+_MENDED = {("known", "match"), ("lossy", "match"), ("lossy", "dialect")}
 
 
 @dataclass(frozen=True)
@@ -32,15 +34,37 @@ class Side:
 
 @dataclass(frozen=True)
 class Diff:
-    """What changed. counts: checks per kind. compared: checks that ran on both sides. notes: what to know besides."""
+    """What changed.
+
+    counts: checks per kind. compared: checks that ran on both sides. items: all that is no mere rounding.
+    notes: what to know besides. runs: the two records.
+    """
 
     before: Side
     after: Side
     upgrade: str
     counts: dict[str, int]
     compared: int
-    findings: list[Finding]
+    items: list[Item]
     notes: list[str]
+    runs: tuple[Run, Run]
+
+    @functools.cached_property
+    def findings(self) -> list[Finding]:
+        """The causes of all of it, the worst first but one of every kind before a second of any."""
+        return self.told(self.items)
+
+    def told(self, items: Iterable[Item]) -> list[Finding]:
+        """The causes of a part of it."""
+        changes: list[Change] = []
+        notes: list[Note] = []
+        for item in items:
+            changes.append(item) if isinstance(item, Change) else notes.append(item)
+        return in_turn([*self._words.findings(changes), *signatures.told(notes)])
+
+    @functools.cached_property
+    def _words(self) -> Words:
+        return Words(*self.runs, (self.before.name, self.after.name))
 
 
 def compare(
@@ -62,21 +86,16 @@ def compare(
     counts = dict.fromkeys(KINDS, 0)
     for change in changes:
         counts[change.kind] += 1
-    words = Words(before, after, names)
-    findings = [
-        *words.findings([change for change in changes if change.kind not in ("unchanged", "rounding")]),
-        *signatures(before, after),
-        *warnings(before, after),
-        *census(before, after),
-    ]
+    found = [change for change in changes if change.kind not in ("unchanged", "rounding")]
     return Diff(
         before=_side(before, names[0]),
         after=_side(after, names[1]),
         upgrade=upgrade(before, after),
         counts={kind: n for kind, n in counts.items() if n},
         compared=sum(1 for c in changes if c.before and c.after and {c.before.verdict, c.after.verdict} <= RAN),
-        findings=sorted(findings, key=_order),
+        items=[*found, *signatures.notes(before, after)],
         notes=notes,
+        runs=(before, after),
     )
 
 
@@ -129,11 +148,6 @@ def _side(run: Run, name: str) -> Side:
     return Side(name, {backend: packages(run, backend) for backend in backend_names(run)}, run.started)
 
 
-def _order(finding: Finding) -> tuple[Any, ...]:
-    size = -finding.size if math.isfinite(finding.size) else -math.inf
-    return RANK[finding.kind], not finding.incomplete, size, -len(finding.changes), finding.backend, finding.loss
-
-
 def _changes(before: Run, after: Run, factor: float) -> Iterator[Change]:
     """Every check that either record has, with what became of it."""
     old = {check.id: check for check in before.checks}
@@ -155,7 +169,8 @@ def _changes(before: Run, after: Run, factor: float) -> Iterator[Change]:
                 yield Change("missing", a, None)
     for identifier, b in new.items():
         if identifier not in old and b.verdict in RAN and not b.aspect.startswith("dialect:"):
-            yield Change("added", None, b)
+            value = old.get(identifier[: -len(b.aspect)] + "value")
+            yield Change("added", value if value is not None and value.verdict == "unsupported" else None, b)
 
 
 def _compared(a: Check, b: Check, usual: Mapping[tuple[str, ...], float], factor: float) -> Change:
@@ -170,14 +185,15 @@ def _compared(a: Check, b: Check, usual: Mapping[tuple[str, ...], float], factor
     size = movement(a, b)
     if a.verdict in HOLDING and b.verdict in FAILING:
         return Change("regressed", a, b, size)
-    if b.verdict in HOLDING and (a.verdict in FAILING or (a.verdict == "known" and b.verdict == "match")):
+    same = size <= 1.0 and whole(a.result)  # all that it gave is where it was: only what is said of it changed
+    if ((a.verdict in FAILING and b.verdict in HOLDING) or (a.verdict, b.verdict) in _MENDED) and not same:
         return Change("fixed", a, b, size)
+    if (b.verdict, a.verdict) in _MENDED and b.verdict == "lossy" and not (same and not size):
+        return Change("regressed", a, b, size)
     if size > 1.0:
         return Change("changed", a, b, size)
-    if a.verdict != b.verdict or list(a.declared) != list(b.declared):
-        # All its numbers are where they were: it lies so near a border of tolerance that rounding tells the sides.
-        whole = isinstance(a.result, list) and 0 < len(a.result) < DIGEST_SIZE
-        return Change("rounding", a, b, size) if whole else Change("changed", a, b)
+    if (a.verdict != b.verdict or list(a.declared) != list(b.declared)) and not same:
+        return Change("changed", a, b)
     if drifted(a, b, usual, factor):
         return Change("drifted", a, b, size)
     return Change("rounding" if size else "unchanged", a, b, size)

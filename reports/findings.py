@@ -21,13 +21,14 @@ SEVERITY = (
     "timeout",
     "not-run",
     "known",
+    "lossy",
     "dialect",
     "match",
     "unsupported",
 )
 WHOLE = "*"  # in place of a loss and an implementation: the check stands for its whole backend
 CLIP = 240  # characters of what comes from a record, in a sentence
-HOLDING = frozenset({"match", "dialect", "known"})
+HOLDING = frozenset({"match", "lossy", "dialect", "known"})
 _RANK = {verdict: rank for rank, verdict in enumerate(SEVERITY)}
 _PLURALS = {"mismatch": "mismatches", "error": "errors"}
 _DID = {"crashed": "crashed", "timeout": "timed out", "not-run": "was not run"}
@@ -118,7 +119,7 @@ def tally(checks: Iterable[Check]) -> dict[str, int]:
 
 def in_reading_order(counts: Mapping[str, int]) -> dict[str, int]:
     """The counts of a whole run: first what needs attention, the worst first, then what holds, the best first."""
-    best_first = ("match", "dialect", "known", "unsupported")
+    best_first = ("match", "dialect", "lossy", "known", "unsupported")
     order = (*(verdict for verdict in SEVERITY if verdict not in best_first), *best_first)
     return {verdict: counts[verdict] for verdict in order if verdict in counts}
 
@@ -163,7 +164,7 @@ def explain_line(check: Check) -> str:
 
 def plural(n: int, word: str) -> str:
     """`1 check`, `12,345 checks`; words that are no nouns (`3 stale`) stay as they are."""
-    if word in ("stale", "crashed", "not-run", "dialect", "known", "unsupported", "match", "timeout"):
+    if word in ("stale", "crashed", "not-run", "dialect", "lossy", "known", "unsupported", "match", "timeout"):
         return f"{n:,} {word}"
     return f"{n:,} {word if n == 1 else _PLURALS.get(word, word + 's')}"
 
@@ -171,6 +172,11 @@ def plural(n: int, word: str) -> str:
 def listed(words: Sequence[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def few(names: Sequence[str]) -> str:
+    """At most three names, and how many more there are."""
+    return listed(names) if len(names) <= 3 else f"{', '.join(names[:3])} and {len(names) - 3:,} more"
 
 
 def short_number(x: float | None) -> str:

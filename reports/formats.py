@@ -15,7 +15,7 @@ from typing import Any
 
 from lossparity.reports.changes import KINDS, Finding
 from lossparity.reports.diff import Diff, Side, packages_changed
-from lossparity.reports.findings import explain_line, plural
+from lossparity.reports.findings import explain_line, few, plural
 from lossparity.reports.gate import Decision, Judged, tally, unchanged
 from lossparity.reports.policy import Rule
 
@@ -71,6 +71,7 @@ class Comparison:
             remarks.append(
                 f"policy: {plural(len(self.decision.ignored), 'finding')} ignored ({self.decision.policy.source})"
             )
+        remarks += [f"policy: {each}" for each in self.decision.unjudged] if self.decision else []
         return [*remarks, *self.diff.notes]
 
     @property
@@ -130,7 +131,7 @@ def as_json(comparison: Comparison) -> str:
         "findings": [_finding(each, decision is not None) for each in comparison.judged],
         "ignored": [_finding(each, True) for each in (decision.ignored if decision else ())],
         "incomplete": decision.gaps if decision else [],
-        "policy": {"source": decision.policy.source, "complaints": decision.complaints} if decision else None,
+        "policy": _policy(decision) if decision else None,
         "notes": comparison.diff.notes,
     }
     return json.dumps(document, indent=1, ensure_ascii=True, allow_nan=False) + "\n"
@@ -220,7 +221,7 @@ def junit(comparison: Comparison) -> str:
     failures = errors = 0
     for each in comparison.judged:
         finding = each.finding
-        name = f"{finding.kind}: {finding.loss}, {finding.aspect}"
+        name = f"{finding.kind}: {few(finding.losses)}, {few(finding.aspects)}"
         case = ET.Element("testcase", classname=_xml(f"lossparity.{finding.backend}"), name=_xml(name), time="0")
         body = _xml("\n".join([finding.says, _explain(finding)]))
         if each.blocks:
@@ -314,7 +315,9 @@ def _finding(each: Judged, judged: bool) -> dict[str, Any]:
         "exception": _rule(each.rule) if each.rule else None,
         "backend": finding.backend,
         "loss": finding.loss,
+        "losses": finding.losses,
         "aspect": finding.aspect,
+        "aspects": finding.aspects,
         "implementations": finding.implementations,
         "says": finding.says,
         "size": finding.size if math.isfinite(finding.size) else None,
@@ -322,6 +325,14 @@ def _finding(each: Judged, judged: bool) -> dict[str, Any]:
         "n_checks": len(finding.changes),
         "checks": [change.check.id for change in finding.changes[:_ID_BUDGET]],
         "explain": _explain(finding) or None,
+    }
+
+
+def _policy(decision: Decision) -> dict[str, Any]:
+    return {
+        "source": decision.policy.source,
+        "complaints": decision.complaints,
+        "unjudged": decision.unjudged,
     }
 
 

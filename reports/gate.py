@@ -12,12 +12,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lossparity.conformance.record import FAILING, Run
-from lossparity.reports.changes import KINDS, Finding
+from lossparity.reports.changes import KINDS, OF_NO_CHECK, Finding, Item, in_turn
 from lossparity.reports.diff import Diff
-from lossparity.reports.findings import HOLDING, listed, mapping, plural
+from lossparity.reports.findings import HOLDING, few, listed, mapping, plural
 from lossparity.reports.policy import Action, Policy, Rule
+from lossparity.reports.scope import Names, check_names, judgeable
+from lossparity.reports.words import aspect_in_words
 
 PASSED, FAILED, INCOMPLETE = 0, 1, 3
+_NAMED = 3  # losses whose aspects the first line tells, and broken signatures that it names
+_SHORT = 50  # characters of a signature's change in it
 _WORDS: dict[int, Literal["passed", "failed", "incomplete"]] = {0: "passed", 1: "failed", 3: "incomplete"}
 
 
@@ -40,7 +44,7 @@ class Decision:
     """The verdict: code (the exit code), sentence, and why.
 
     judged: the findings that are not ignored, failing ones first. ignored: the others. gaps: what did not run and had
-    to. complaints: what is wrong with the policy's exceptions.
+    to. complaints: what is wrong with the policy's exceptions. unjudged: those of which nothing was compared.
     """
 
     diff: Diff
@@ -51,6 +55,7 @@ class Decision:
     ignored: list[Judged]
     gaps: list[str]
     complaints: list[str]
+    unjudged: list[str]
 
     @property
     def word(self) -> str:
@@ -66,19 +71,25 @@ def decide(
     today: datetime.date | None = None,
     require_backends: Sequence[str] = (),
     require_devices: Sequence[str] = (),
+    names: Names | None = None,
 ) -> Decision:
-    """Judge what changed. after: the candidate's record, for what must have run in it."""
+    """Judge what changed. after: the candidate's record, for what must have run in it.
+
+    names: what an exception may name; PolicyError for one that names what there is not. None: any name will do.
+    """
     today = datetime.date.today() if today is None else today
-    judged = [_judge(finding, policy, today) for finding in diff.findings]
+    if names is not None:
+        check_names(policy.rules, diff.runs, names)
+    judged = _judge(diff, policy, today)
     gaps = [each.finding.says for each in judged if each.blocks]
     gaps += _not_run(after, require_backends, require_devices)
-    told = {finding.backend for finding in diff.findings if finding.incomplete}
+    told = {each.finding.backend for each in judged if each.finding.incomplete}
     for name, backend in after.backends.items():  # one that the baseline does not know
         if mapping(backend).get("status") in ("crashed", "timeout") and name not in told:
             gaps.append(f"{name}: {backend['status']}: {backend.get('reason') or 'no reason recorded'}")
     if not diff.compared:
         gaps.append("no check ran in both records")
-    complaints = _complaints(policy, diff.findings, today)
+    complaints, unjudged = _complaints(policy, diff, today)
     shown = sorted((each for each in judged if each.action != "ignore" or each.blocks), key=_urgency)
     failing = [each for each in shown if each.action == "fail"]
     code = INCOMPLETE if gaps else FAILED if failing or complaints else PASSED
@@ -91,6 +102,7 @@ def decide(
         ignored=[each for each in judged if each not in shown],
         gaps=gaps,
         complaints=complaints,
+        unjudged=unjudged,
     )
 
 
@@ -107,23 +119,40 @@ def accept(before: Run | None, after: Run, words: str, findings: Sequence[str], 
     return dataclasses.replace(after, accepted=[*(before.accepted if before else ()), entry])
 
 
-def _judge(finding: Finding, policy: Policy, today: datetime.date) -> Judged:
-    rule = next((rule for rule in policy.rules if rule.matches(finding) and today < rule.expires), None)
-    return Judged(finding, rule.action if rule else policy.kinds.get(finding.kind, "fail"), rule)
+def _judge(diff: Diff, policy: Policy, today: datetime.date) -> list[Judged]:
+    """The findings, each with what the policy makes of it: an exception takes its checks out of those of the others."""
+    valid = [rule for rule in policy.rules if today < rule.expires]
+    parts: dict[int, list[Item]] = {}
+    for item in diff.items:
+        number = next((number for number, rule in enumerate(valid) if rule.matches(item)), -1)
+        parts.setdefault(number, []).append(item)
+    judged = []
+    for number, items in parts.items():
+        rule = valid[number] if number >= 0 else None
+        for finding in diff.told(items):
+            action = rule.action if rule else policy.kinds.get(finding.kind, "fail")
+            judged.append(Judged(finding, action, rule))
+    order = {id(finding): place for place, finding in enumerate(in_turn(each.finding for each in judged))}
+    return sorted(judged, key=lambda each: order[id(each.finding)])
 
 
 def _urgency(judged: Judged) -> int:
     return ("fail", "warn", "ignore").index(judged.action)
 
 
-def _complaints(policy: Policy, findings: Sequence[Finding], today: datetime.date) -> list[str]:
-    found = []
+def _complaints(policy: Policy, diff: Diff, today: datetime.date) -> tuple[list[str], list[str]]:
+    """What is wrong with the exceptions, and of which nothing was compared, so that nothing can be said."""
+    found, unjudged = [], []
+    can_tell = judgeable(diff.runs) if policy.rules else None
     for rule in policy.rules:
-        if today >= rule.expires:
+        matches = any(rule.matches(item) for item in diff.items)
+        if not matches and can_tell is not None and not can_tell(rule):
+            unjudged.append(f"{rule} is not judged: nothing that it is for was compared")
+        elif today >= rule.expires:
             found.append(f"{rule} expired on {rule.expires}: decide again, then renew or remove it")
-        elif not any(rule.matches(finding) for finding in findings):
+        elif not matches:
             found.append(f"{rule} matches nothing: remove it, or it hides what comes next")
-    return found
+    return found, unjudged
 
 
 def _not_run(after: Run, backends: Sequence[str], devices: Sequence[str]) -> list[str]:
@@ -160,20 +189,19 @@ def unchanged(diff: Diff) -> str:
 
 
 def tally(findings: Sequence[Finding]) -> list[str]:
-    """How many of each kind there are: "3 losses changed", "1 new warning". What concerns a whole backend counts it."""
+    """What changed, in a few words for each kind: "log_loss changed (value)", "eps is gone", "1 new warning"."""
     words = []
     for kind, (_, one, many, _) in KINDS.items():
         mine = [each for each in findings if each.kind == kind]
-        if kind in ("signature", "extended", "warning", "census"):
-            n = len(mine)
-        else:
-            whole = {each.backend for each in mine if each.loss == "*"}
-            n = len({each.loss for each in mine if each.backend not in whole})
-            words += [_counted(len(whole), one, many, "backend")] if whole else []
-        words += [_counted(n, one, many, "loss")] if n else []
+        if kind in OF_NO_CHECK:
+            said = [each.what.removeprefix("argument ") for each in mine]
+            named = kind == "signature" and len(mine) <= _NAMED and all(len(each) <= _SHORT for each in said)
+            words += said if named else [f"{len(mine):,} {one if len(mine) == 1 else many}"] if mine else []
+            continue
+        whole = list(dict.fromkeys(each.backend for each in mine if each.losses == ("*",)))
+        losses = list(dict.fromkeys(loss for each in mine if each.backend not in whole for loss in each.losses))
+        aspects = list(dict.fromkeys(aspect for each in mine for aspect in each.aspects if aspect != "*"))
+        what = f" ({', '.join(map(aspect_in_words, aspects))})" if aspects and len(losses) <= _NAMED else ""
+        for names, more in ((whole, ""), (losses, what)):
+            words += [f"{few(names)} {one if len(names) == 1 else many}{more}"] if names else []
     return words
-
-
-def _counted(n: int, one: str, many: str, noun: str) -> str:
-    words = f"{n:,} {one if n == 1 else many}"
-    return words if noun == "loss" else words.replace("losses", f"{noun}s").replace("loss", noun)

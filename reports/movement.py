@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from lossparity.conformance.record import Check, Run
-from lossparity.reports.findings import HOLDING
+from lossparity.reports.findings import HOLDING, mapping
 
 DRIFT_FACTOR = 4.0
 
@@ -20,7 +21,7 @@ DRIFT_ULP = 16.0
 # Where a result has no tolerance: this many roundoffs of its own size.
 _ROUNDOFFS = 64.0
 _ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
-DIGEST_SIZE = 16  # a list of results so long may be a part of what there was
+_DIGEST_SIZE = 16  # a list of results so long may be a part of what there was
 
 
 def movement(a: Check, b: Check) -> float:
@@ -46,6 +47,8 @@ def numbers(result: Any) -> list[float] | None:
 def moves(a: Check, b: Check, x: Sequence[float], y: Sequence[float]) -> list[float]:
     """Each element's move in tolerances."""
     limits = [numbers(check.limits) or [] for check in (a, b)]
+    # A declared loss of accuracy has a wide tolerance: what moved into it, or out of it, moved in the narrow one.
+    pick = min if (a.verdict == "lossy") != (b.verdict == "lossy") else max
     roundoff = _ROUNDOFFS * _ROUNDOFF.get(a.dtype, _ROUNDOFF["float64"])
     steps = []
     for i, (p, q) in enumerate(zip(x, y, strict=True)):
@@ -55,9 +58,48 @@ def moves(a: Check, b: Check, x: Sequence[float], y: Sequence[float]) -> list[fl
             steps.append(math.inf)
         else:
             given = [limit[i] for limit in limits if i < len(limit) and math.isfinite(limit[i])]
-            limit = max(given, default=roundoff * max(abs(p), abs(q)))
+            limit = pick(given, default=roundoff * max(abs(p), abs(q)))
             steps.append(abs(p - q) / limit if limit else math.inf)
     return steps
+
+
+@dataclass(frozen=True)
+class Place:
+    """The element that moved most: what it was and is, and the inputs it came from where a record knows them."""
+
+    before: float
+    after: float
+    at: Mapping[str, Any]
+
+    @property
+    def plain(self) -> int:
+        """2 where its inputs are single numbers, 1 where they are known, 0 where not."""
+        return 2 if self.at and all(isinstance(each, (int, float)) for each in self.at.values()) else int(bool(self.at))
+
+
+def place(a: Check | None, b: Check | None) -> Place | None:
+    """Where a result moved most; None where it did not stay a list of numbers of one length, or is empty."""
+    if a is None or b is None:
+        return None
+    x, y = numbers(a.result), numbers(b.result)
+    if x is None or y is None or len(x) != len(y) or not x:
+        return None
+    steps = moves(a, b, x, y)
+    i = max(range(len(steps)), key=steps.__getitem__)
+    for worst, number in ((mapping(b.worst), y[i]), (mapping(a.worst), x[i])):
+        got = numbers([worst.get("got")])
+        if got and _close(got[0], number):
+            return Place(x[i], y[i], mapping(worst.get("at")))
+    return Place(x[i], y[i], {})
+
+
+def _close(x: float, y: float) -> bool:
+    return x == y or (math.isnan(x) and math.isnan(y)) or abs(x - y) <= 1e-6 * abs(y)
+
+
+def whole(result: Any) -> bool:
+    """Whether a kept result is all that there was: of a long one some elements are missing, and None says nothing."""
+    return result is not None and not (isinstance(result, (list, tuple)) and len(result) >= _DIGEST_SIZE)
 
 
 def usual_errors(run: Run) -> dict[tuple[str, ...], float]:

@@ -5,13 +5,15 @@
     drift-factor = 8.0                # how much worse an error must be to have drifted
 
     [[tool.lossparity.gate.exceptions]]
-    kind = "changed"                  # what it is for: kind, backend, loss, aspect; one at least, * is a wildcard
+    kind = "changed"                  # what it is for: kind, backend, implementation, loss, case, aspect; one at
+                                      # least, * is a wildcard
     loss = "log_loss"
     action = "warn"
     reason = "clips at the dtype's eps since 1.5, agreed with the ranking team"
     expires = 2031-03-01              # the first day on which it is void
 
-An exception that has expired fails the gate, and so does one that matches nothing: it would hide what comes next.
+An exception counts check by check. One that has expired fails the gate, and so does one that matches nothing: it would
+hide what comes next. One of which nothing was compared is not judged.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from lossparity.reports.changes import Finding
+from lossparity.reports.changes import Item
 from lossparity.reports.movement import DRIFT_FACTOR
 
 if sys.version_info >= (3, 11):
@@ -49,7 +51,7 @@ DEFAULTS: dict[str, Action] = {
     "warning": "warn",
     "census": "warn",
 }
-_SELECTORS = ("kind", "backend", "loss", "aspect")
+_SELECTORS = ("kind", "backend", "implementation", "loss", "case", "aspect")
 
 
 class PolicyError(ValueError):
@@ -65,10 +67,10 @@ class Rule:
     reason: str
     expires: datetime.date
 
-    def matches(self, finding: Finding) -> bool:
-        """Whether the finding is one it is for."""
+    def matches(self, item: Item) -> bool:
+        """Whether what changed is something that it is for."""
         for name, pattern in self.selectors.items():
-            mine = finding.losses or (finding.loss,) if name == "loss" else (getattr(finding, name),)
+            mine = item.losses if name == "loss" else (getattr(item, name),)
             if not any(fnmatchcase(word, pattern) for word in mine):
                 return False
         return True

@@ -6,37 +6,62 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from lossparity.conformance.record import Run
-from lossparity.reports.changes import Finding, without_numbers
-from lossparity.reports.findings import clipped, listed, mapping, rows
+from lossparity.reports.changes import Finding, Note, without_numbers
+from lossparity.reports.findings import clipped, few, listed, mapping, rows
 
 
-def _both(before: Run, after: Run) -> Iterator[tuple[str, str, str, Mapping[str, Any], Mapping[str, Any]]]:
-    """Each implementation of both records: its name, backend, loss, and what they say of it."""
-    for key, about in before.implementations.items():
-        now = after.implementations.get(key)
-        if isinstance(about, Mapping) and isinstance(now, Mapping):
+def notes(before: Run, after: Run) -> Iterator[Note]:
+    """What entry points take and warn of that they did not, and what namespaces began or ceased to offer."""
+    yield from _of_each("signature", signature_changes, before, after)
+    yield from _of_each("warning", _new_warnings, before, after)
+    yield from _census(before, after)
+
+
+def told(found: Iterable[Note]) -> list[Finding]:
+    """One finding for each thing that changed, however many entry points show it."""
+    groups: dict[tuple[str, str, str], list[Note]] = {}
+    for note in found:
+        groups.setdefault((note.kind, note.backend, note.what), []).append(note)
+    return [_finding(group) for group in groups.values()]
+
+
+def _finding(group: Sequence[Note]) -> Finding:
+    first = group[0]
+    names = tuple(dict.fromkeys(note.implementation for note in group))
+    losses = list(dict.fromkeys(loss for note in group for loss in note.losses))
+    # An entry point of several losses stands for the one that it is named after.
+    losses.sort(key=lambda loss: all(name.rpartition(".")[2] != loss for name in names))
+    says = f"{few(names)}: {first.what}"
+    if first.kind == "census":
+        namespace = first.what.partition(" ")[0]
+        says = f"{first.what} {clipped(listed([name.removeprefix(f'{namespace}.') for name in names]))}"
+    return Finding(
+        kind=first.kind,
+        backend=first.backend,
+        losses=tuple(losses),
+        aspects=(first.aspect,),
+        implementations=names,
+        says=says,
+        what=first.what,
+    )
+
+
+def _of_each(
+    aspect: str,
+    changes: Callable[[Mapping[str, Any], Mapping[str, Any]], Iterable[tuple[str, str]]],
+    before: Run,
+    after: Run,
+) -> Iterator[Note]:
+    """What each entry point of both records shows, whose losses share it."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for key, old in before.implementations.items():
+        new = after.implementations.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
             loss, _, name = key.partition("/")
-            yield name, str(now.get("backend", "")), loss, about, now
-
-
-def _grouped(
-    kind_of: Callable[[Mapping[str, Any], Mapping[str, Any]], Iterable[tuple[str, str]]], before: Run, after: Run
-) -> Iterator[tuple[str, str, str, list[str], list[str]]]:
-    """(kind, backend, what, losses, implementations) of what each implementation of both records shows."""
-    found: dict[tuple[str, str, str], tuple[dict[str, None], dict[str, None]]] = {}
-    for name, backend, loss, old, new in _both(before, after):
-        for kind, what in kind_of(old, new):
-            losses, names = found.setdefault((kind, backend, what), ({}, {}))
-            losses[loss] = names[name] = None
-    for (kind, backend, what), (losses, names) in found.items():
-        yield kind, backend, what, list(losses), list(names)
-
-
-def signatures(before: Run, after: Run) -> Iterator[Finding]:
-    """What entry points take that they did not, or no longer take."""
-    for kind, backend, what, losses, names in _grouped(signature_changes, before, after):
-        says = f"{_some(names)}: {what}"
-        yield Finding(kind, backend, losses[0], "signature", tuple(names), says, losses=tuple(losses))
+            for kind, what in changes(old, new):
+                found.setdefault((kind, str(new.get("backend", "")), name, what), []).append(loss)
+    for (kind, backend, name, what), losses in found.items():
+        yield Note(kind, backend, tuple(losses), name, aspect, what)
 
 
 def signature_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -101,22 +126,14 @@ def _by_position(parameter: tuple[str, str | None]) -> bool:
     return parameter[0] in ("positional-only", "positional or keyword")
 
 
-def warnings(before: Run, after: Run) -> Iterator[Finding]:
-    """Warnings that were not raised before."""
-
-    def fresh(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-        known = {without_numbers(str(each)) for each in old.get("warnings") or ()}
-        for each in new.get("warnings") or ():
-            if without_numbers(str(each)) not in known:
-                yield "warning", clipped(str(each))
-
-    for kind, backend, what, losses, names in _grouped(fresh, before, after):
-        says = f"{_some(names)}: {what}"
-        yield Finding(kind, backend, losses[0], "warning", tuple(names), says, losses=tuple(losses))
+def _new_warnings(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    known = {without_numbers(str(each)) for each in old.get("warnings") or ()}
+    for each in new.get("warnings") or ():
+        if without_numbers(str(each)) not in known:
+            yield "warning", clipped(str(each))
 
 
-def census(before: Run, after: Run) -> Iterator[Finding]:
-    """Losses that a namespace began or ceased to offer."""
+def _census(before: Run, after: Run) -> Iterator[Note]:
     for backend, now in after.census.items():
         old = mapping(mapping(before.census.get(backend)).get("namespaces"))
         for namespace, losses in mapping(mapping(now).get("namespaces")).items():
@@ -126,12 +143,5 @@ def census(before: Run, after: Run) -> Iterator[Finding]:
                 ([each for each in losses if each not in old[namespace]], "offers"),
                 ([each for each in old[namespace] if each not in losses], "no longer offers"),
             ):
-                if names:
-                    inside = [str(name).removeprefix(f"{namespace}.") for name in names]
-                    says = f"{namespace} {verb} {clipped(listed(inside))}"
-                    yield Finding("census", backend, "*", "census", tuple(map(str, names)), says)
-
-
-def _some(names: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
-    return listed(names) if len(names) <= 3 else f"{', '.join(names[:3])} and {len(names) - 3} more"
+                for name in names:
+                    yield Note("census", backend, ("*",), str(name), "census", f"{namespace} {verb}")

@@ -164,11 +164,13 @@ def test_a_ladder_says_which_release_changed_what(plan: Plan, measured: Callable
         "1.2.0  the first, 1 check",
         "1.3.2  not run: scikit-learn 1.3.2 has no wheel",
         "1.3.1  nothing changed in 1 check",
-        "1.4.0  1 loss changed",
+        "1.4.0  mse_loss changed (value)",
         "         ≠ mse_loss, value: 1 became 2 (1 check)",
     ]
     assert rungs[2].since == "1.2.0"
-    assert "| 1.4.0 | 1 loss changed<br>≠ mse\\_loss, value: 1 became 2 (1 check) |" in ladder.markdown("p", rungs)
+    assert "| 1.4.0 | mse\\_loss changed (value)<br>≠ mse\\_loss, value: 1 became 2 (1 check) |" in ladder.markdown(
+        "p", rungs
+    )
 
 
 def test_what_a_record_says_cannot_break_out_of_the_table() -> None:

@@ -51,7 +51,9 @@ def upgrade(losses: int = 3) -> Comparison:
 
 def test_text_says_the_sentence_first() -> None:
     lines = formats.text(upgrade()).splitlines()
-    assert lines[0] == "✗ FAILED  toy 1.4 to 1.5: 3 losses regressed, 1 loss was fixed and 1 new warning."
+    assert lines[0] == "✗ FAILED  toy 1.4 to 1.5: loss0, loss1 and loss2 regressed (value), " + (
+        "fixed_loss was fixed (value) and 1 new warning."
+    )
     assert lines[2] == "✗ regressed (fail): loss0, value: 1 became 2 at input = 0.5 (1 check); was match, now mismatch"
     assert lines[3] == "    lossparity explain loss0/toy.losses.square/plain/float64/cpu/eager/value"
     assert "before: old.json; after: new.json" in lines
@@ -68,7 +70,7 @@ def test_text_shows_ten_findings_at_most() -> None:
 
 def test_the_sentence_of_programs_has_the_worst_of_it() -> None:
     assert upgrade(1).sentence == (
-        "toy 1.4 to 1.5: 1 loss regressed, 1 loss was fixed and 1 new warning. "
+        "toy 1.4 to 1.5: loss0 regressed (value), fixed_loss was fixed (value) and 1 new warning. "
         "loss0, value: 1 became 2 at input = 0.5 (1 check); was match, now mismatch."
     )
     same = run(check())
@@ -87,6 +89,36 @@ def test_json_has_everything() -> None:
     assert first["size"] == pytest.approx(100.0)
     assert first["checks"] == ["loss0/toy.losses.square/plain/float64/cpu/eager/value"]
     assert first["explain"].startswith("lossparity explain loss0/")
+
+
+def test_an_entry_point_of_two_losses_stands_under_the_one_that_it_is_named_after() -> None:
+    name = "sklearn.metrics.log_loss"
+
+    def made(*arguments: str) -> Run:
+        rows = [{"name": each, "kind": "keyword-only", "default": "None"} for each in arguments]
+        described = {f"{loss}/{name}": {"backend": "toy", "signature": rows}
+                     for loss in ("binary_cross_entropy", "log_loss")}  # fmt: skip
+        return run(check(), implementations=described)
+
+    comparison = judged(made("eps"), made())
+    (found,) = json.loads(formats.as_json(comparison))["findings"]
+    assert (found["loss"], found["losses"]) == ("log_loss", ["log_loss", "binary_cross_entropy"])
+    assert 'name="signature: log_loss and binary_cross_entropy, signature"' in formats.junit(comparison)
+
+
+def test_every_format_shows_one_of_every_kind_of_cause_first() -> None:
+    """Twenty losses that changed, each for a reason of its own, hide neither what stopped nor what lost accuracy."""
+
+    def made(result: float, verdict: str, margin: float) -> Run:
+        return run(*(check(loss=f"loss{i:02}", result=[result]) for i in range(20)),
+                   check(loss="stopped", verdict=verdict), check(loss="drifted", margin=margin), OTHER)  # fmt: skip
+
+    comparison = judged(made(1.0, "match", 0.1), made(2.0, "unsupported", 0.9))
+    for said in (formats.text(comparison), formats.github(comparison), formats.markdown(comparison)):
+        lines = [line for line in said.splitlines() if "(fail)" in line]
+        assert [next(word for word in ("stopped", "changed", "drifted") if word in line) for line in lines[:4]] == [
+            "stopped", "changed", "drifted", "changed",
+        ]  # fmt: skip
 
 
 def test_json_without_a_gate_has_no_verdict() -> None:
@@ -115,7 +147,7 @@ def test_ignored_findings_are_counted() -> None:
 
 def test_markdown_has_every_finding_and_its_checks() -> None:
     said = formats.markdown(upgrade(30))
-    assert said.startswith("## ✗ lossparity: failed\n\n**toy 1.4 to 1.5: 30 losses regressed")
+    assert said.startswith("## ✗ lossparity: failed\n\n**toy 1.4 to 1.5: loss0, loss1, loss10 and 27 more regressed, ")
     assert said.count("`lossparity explain ") == 31
     before = run(*(check(f"c{i}/float64/value") for i in range(25)))
     after = run(*(check(f"c{i}/float64/value", "mismatch", result=[2.0]) for i in range(25)))
@@ -137,7 +169,9 @@ def test_markdown_keeps_to_its_limit_and_says_so(limit: int) -> None:
 
 def test_annotations_are_ten_of_a_level_at_most() -> None:
     lines = formats.github(upgrade(30)).splitlines()
-    assert lines[0].startswith("::error title=lossparity%3A failed::toy 1.4 to 1.5: 30 losses regressed")
+    assert lines[0].startswith(
+        "::error title=lossparity%3A failed::toy 1.4 to 1.5: loss0, loss1, loss10 and 27 more regressed, "
+    )
     assert sum(line.startswith("::error ") for line in lines) == 10
     assert sum(line.startswith("::warning ") for line in lines) == 2
     assert lines[1].endswith("%0Alossparity explain loss0/toy.losses.square/plain/float64/cpu/eager/value")
@@ -166,7 +200,7 @@ def test_junit_counts_what_it_holds() -> None:
 def test_html_has_the_same_findings() -> None:
     comparison = upgrade(30)
     page = formats.html(comparison)
-    assert "toy 1.4 to 1.5: 30 losses regressed" in page
+    assert "toy 1.4 to 1.5: loss0, loss1, loss10 and 27 more regressed" in page
     assert page.count('<li class="finding ') == len(comparison.judged)
     for each in comparison.judged:
         assert each.finding.says in html.unescape(page)

@@ -96,10 +96,41 @@ def test_the_sentence_counts_losses() -> None:
         losses = ("a", "b", "c")
         return run(*(check(loss=loss, result=[result], verdict="dialect") for loss in losses), version=f"1.{result:g}")
 
-    assert gate(made(4), made(5)).sentence == "toy 1.4 to 1.5: 3 losses changed."
+    assert gate(made(4), made(5)).sentence == "toy 1.4 to 1.5: a, b and c changed (value)."
     assert gate(made(4), made(4)).sentence == "toy 1.4 again: nothing changed in 3 checks."
     rounded = run(*(dataclasses.replace(each, result=[4.001]) for each in made(4).checks), version="1.4")
     assert gate(made(4), rounded).sentence == "toy 1.4 again: nothing changed beyond rounding in 3 checks."
+
+
+def test_the_sentence_names_what_changed() -> None:
+    """The upgrade of scikit-learn from 1.4.2 to 1.5.2."""
+    rows = [{"name": name, "kind": "keyword-only", "default": "None"} for name in ("normalize", "eps")]
+    name = "sklearn.metrics.log_loss"
+
+    def made(result: float, version: str, signature: list[Any]) -> Run:
+        about = {"backend": "toy", "signature": signature}
+        described = {f"{loss}/{name}": about for loss in ("binary_cross_entropy", "log_loss")}
+        one = check(loss="log_loss", name=name, result=[result])
+        return run(one, OTHER, version=version, implementations=described)
+
+    decision = gate(made(0.8, "1.4.2", rows), made(0.7, "1.5.2", rows[:1]))
+    assert decision.sentence == "toy 1.4.2 to 1.5.2: log_loss changed (value) and eps is gone."
+    signature = decision.judged[1].finding
+    assert (signature.kind, signature.loss) == ("signature", "log_loss")
+    assert signature.losses == ("log_loss", "binary_cross_entropy")
+
+
+def test_the_sentence_names_three_losses_and_counts_the_rest() -> None:
+    def made(verdict: str, result: float, *aspects: str) -> Run:
+        checks = [check(f"c/float64/{aspect}", verdict, loss=loss, result=[result])
+                  for loss in "abcde" for aspect in aspects]  # fmt: skip
+        return run(*checks, OTHER)
+
+    aspects = ("value", "gradient:input")
+    many = gate(made("match", 1, *aspects), made("mismatch", 2, *aspects))
+    assert many.sentence == "toy 1.0 again: a, b, c and 2 more regressed."
+    one = [run(check(result=[x]), check("c/float64/gradient:input", result=[x]), OTHER) for x in (1.0, 2.0)]
+    assert gate(*one).sentence == "toy 1.0 again: mse_loss changed (value, gradient of input)."
 
 
 # --- The commands
@@ -129,7 +160,7 @@ def test_gate_exits_with_the_verdict(candidate: str, code: int, files: Path, cap
 def test_diff_never_judges(capsys: Any) -> None:
     assert cli.main(["diff", "same.json", "worse.json"]) == 0
     said = capsys.readouterr().out
-    assert said.startswith("= COMPARED  toy 1.0 again: 1 loss regressed.")
+    assert said.startswith("= COMPARED  toy 1.0 again: mse_loss regressed (value).")
     assert f"lossparity explain mse_loss/{NAME}/plain/float64/cpu/eager/value" in said
 
 
@@ -259,8 +290,8 @@ def test_a_step_summary_that_cannot_be_written_is_no_verdict(
 def test_accept_rewrites_the_baseline_and_keeps_the_reason(files: Path, capsys: Any) -> None:
     assert cli.main(["accept", "same.json", "worse.json", "--reason", "agreed with ranking"]) == 0
     said = capsys.readouterr().out
-    assert "accepted into same.json: toy 1.0 again: 1 loss regressed" in said
-    assert "mse_loss, value: 1 became 2 (1 check)" in said
+    assert "accepted into same.json: toy 1.0 again: mse_loss regressed (value)" in said
+    assert said.count("mse_loss, value: 1 became 2 (1 check)") == 1
     assert "reason: agreed with ranking" in said
     new = lossparity.load(files / "same.json")
     assert [each.verdict for each in new.checks] == [each.verdict for each in WORSE.checks]

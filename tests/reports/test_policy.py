@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from lossparity.reports.changes import KINDS
 from lossparity.reports.diff import compare
 from lossparity.reports.gate import FAILED, INCOMPLETE, PASSED, Decision, decide
 from lossparity.reports.policy import ACTIONS, DEFAULTS, Policy, PolicyError, load, parse
+from lossparity.reports.scope import Names
 
 TODAY = datetime.date(2030, 6, 1)
 TOMORROW = datetime.date(2030, 6, 2)
@@ -51,6 +53,14 @@ UPGRADES: dict[str, tuple[Run, Run]] = {
         pair(census={"toy": {"namespaces": {"toy.losses": ["toy.losses.new"]}}}),
     ),
 }
+
+
+NAMES = Names(
+    losses=("mse_loss", "l1_loss"),
+    backends={"torch": ("torch.",), "keras": ("keras.",)},
+    cases=("plain", "rank4"),
+    aspects=("value", "gradient:input", "gradient:target"),
+)
 
 
 def gate(before: Run, after: Run, policy: Policy, today: datetime.date = TODAY) -> Decision:
@@ -111,7 +121,8 @@ def test_rounding_is_never_red() -> None:
 # --- Exceptions
 
 
-SELECTORS = {"kind": "changed", "backend": "toy", "loss": "mse_loss", "aspect": "value"}
+SELECTORS = {"kind": "changed", "backend": "toy", "loss": "mse_loss", "aspect": "value", "implementation": NAME,
+             "case": "plain"}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", SELECTORS)
@@ -135,6 +146,112 @@ def test_an_exception_knows_every_loss_of_a_finding() -> None:
             for about in (signed("x", "y")[f"mse_loss/{NAME}"], signed("x")[f"mse_loss/{NAME}"])]  # fmt: skip
     assert gate(*both, policy(exceptions=[exception(loss="b")])).code == PASSED
     assert gate(*both, policy(exceptions=[exception(loss="c")])).code == FAILED
+
+
+def test_an_exception_excuses_its_checks_alone() -> None:
+    """One that was written for a case, or an implementation, or one loss of a finding, leaves the others red."""
+    cases = [("smooth", "toy.losses.A"), ("smooth", "toy.losses.B"), ("ignored", "toy.losses.A")]
+    before = pair(*(check(f"{case}/float64/value", name=name) for case, name in cases), check(loss="l1_loss"))
+    after = pair(
+        *(check(f"{case}/float64/value", "dialect", name=name, result=[2.0], declared=["d"]) for case, name in cases),
+        check(loss="l1_loss", verdict="dialect", result=[2.0], declared=["d"]),
+    )
+    for rule, excused in (
+        ({"case": "smooth"}, 2),
+        ({"implementation": "*.A"}, 2),
+        ({"case": "smooth", "implementation": "*.A"}, 1),
+        ({"loss": "l1_loss"}, 1),
+        ({"kind": "changed"}, 4),
+    ):
+        decision = gate(before, after, policy(exceptions=[exception(**rule)]))
+        counts = {action: sum(len(each.finding.changes) for each in decision.judged if each.action == action)
+                  for action in ("fail", "warn")}  # fmt: skip
+        assert (counts, decision.code) == ({"fail": 4 - excused, "warn": excused}, FAILED if excused < 4 else PASSED)
+
+
+def test_an_exception_for_a_part_of_what_did_not_run_leaves_the_rest_a_gap() -> None:
+    before, after = pair(check("a/float64/value"), check("b/float64/value")), pair()
+    after.implementations = before.implementations
+    assert gate(before, after, policy(exceptions=[exception(kind="missing", case="a")])).code == INCOMPLETE
+    assert gate(before, after, policy(exceptions=[exception(kind="missing", case="[ab]")])).code == PASSED
+
+
+# --- Exceptions that cannot be judged, and those that name what there is not
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"backend": "torch"},
+        {"backend": "torch", "implementation": "torch.nn.functional.mse_loss"},
+        {"implementation": "torch.nn.functional.*"},
+        {"loss": "l1_loss"},
+        {"case": "rank4"},
+        {"backend": "torch", "aspect": "dialect:clip"},
+        {"aspect": "gradient:target"},
+    ],
+)
+def test_an_exception_of_which_nothing_was_compared_is_not_judged(rule: dict[str, str]) -> None:
+    same = UPGRADES["changed"][0]
+    for today in (TODAY, TOMORROW):  # nor when it has expired
+        decision = decide(compare(same, same), same, policy(exceptions=[exception(**rule)]), today=today, names=NAMES)
+        assert (decision.code, decision.complaints, len(decision.unjudged)) == (PASSED, [], 1)
+        assert "nothing that it is for was compared" in decision.unjudged[0]
+
+
+def test_an_exception_for_a_backend_that_one_record_lacks_is_not_judged() -> None:
+    both, one = pair(check(), check(backend="torch", name="torch.x")), pair(check())
+    decision = gate(one, both, policy(exceptions=[exception(backend="torch", kind="changed")]))
+    assert (decision.code, len(decision.unjudged)) == (PASSED, 1)
+    decision = gate(both, both, policy(exceptions=[exception(backend="torch", kind="changed")]))
+    assert (decision.code, decision.unjudged) == (FAILED, [])
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ({"loss": "mse_los"}, "there is no loss 'mse_los'; did you mean mse_loss"),
+        ({"loss": "nothing"}, "there is no loss 'nothing'; there are mse_loss, l1_loss"),
+        ({"backend": "pytorch"}, "there is no backend 'pytorch'; did you mean torch"),
+        ({"implementation": "toy.losses.squared"}, f"there is no implementation 'toy.losses.squared'; .* {NAME}"),
+        ({"implementation": "squ*"}, "there is no implementation 'squ\\*'; there are"),
+        ({"case": "plane"}, "there is no case 'plane'; did you mean plain"),
+        ({"aspect": "gradient:inputs"}, "there is no aspect 'gradient:inputs'; did you mean gradient:input"),
+        ({"aspect": "grad"}, "there is no aspect 'grad'; there are raises, signature, warning, census, value"),
+        ({"backend": "toy", "aspect": "dialect:clop"}, "there is no aspect 'dialect:clop'"),
+        ({"backend": "torch", "loss": "nothing"}, "there is no loss 'nothing'"),
+    ],
+)
+def test_an_exception_that_names_what_there_is_not_is_refused(rule: dict[str, str], words: str) -> None:
+    before, after = UPGRADES["changed"]
+    rules = policy(exceptions=[exception(**rule)])
+    with pytest.raises(PolicyError, match=words):
+        decide(compare(before, after), after, rules, today=TODAY, names=NAMES)
+
+
+@pytest.mark.parametrize(
+    ("rule", "code"),
+    [
+        ('backend = "torch"', 0),
+        ('implementation = "keras.losses.Huber"', 0),
+        ('loss = "sparse_loss"', 2),
+        ('backend = "sklern"', 2),
+        ('implementation = "toy.losses.Square"', 2),
+        ('aspect = "gradients"', 2),
+        ('kind = "change"', 2),
+    ],
+)
+def test_the_command_knows_what_there_is(rule: str, code: int, tmp_path: Path, capsys: Any) -> None:
+    """Today's case: an exception for torch beside a gate of another backend."""
+    text = f"[[tool.lossparity.gate.exceptions]]\n{rule}\nreason = 'agreed'\nexpires = 2931-03-01\n"
+    (tmp_path / "policy.toml").write_text(text)
+    path = str(record.save(pair(check()), tmp_path / "a.json"))
+    assert cli.main(["gate", path, path, "--policy", str(tmp_path / "policy.toml")]) == code
+    said = capsys.readouterr()
+    if code == 0:
+        assert "is not judged: nothing that it is for was compared" in said.out
+    else:
+        assert re.search("there are|did you mean", said.err)
 
 
 @pytest.mark.parametrize(("action", "code"), [("warn", PASSED), ("ignore", PASSED), ("fail", FAILED)])

@@ -49,7 +49,7 @@ def command(options: argparse.Namespace) -> int:
         names = (options.baseline, options.candidate)
         try:
             comparison = judged(baseline, candidate, policy.load(options.policy), names, other_machine=True)
-            words, gaps = comparison.sentence, gaps or comparison.decision.gaps
+            words, gaps = comparison.headline, gaps or comparison.decision.gaps
             findings = [each.finding.says for each in comparison.judged]
         except IncomparableError as error:
             words = f"a new baseline, which does not compare with the old: {error}"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lossparity.cli.exits import UsageError
+from lossparity.cli.names import known_names
 from lossparity.cli.options import known
 
 
@@ -48,7 +49,14 @@ def judged(
 
     after = part(candidate)
     diff = compare(part(baseline), after, names=names, drift_factor=policy.drift_factor, other_machine=other_machine)
-    decision = decide(diff, after, policy, require_backends=require_backends, require_devices=require_devices)
+    decision = decide(
+        diff,
+        after,
+        policy,
+        require_backends=require_backends,
+        require_devices=require_devices,
+        names=known_names(),
+    )
     return Comparison(diff, decision, tuple(foreword))
 
 
