@@ -71,25 +71,29 @@ def binary_cross_entropy(
     # dl/dp = w ((1 - y) / b - y / a) = w (p - y + eps (1 - 2 y)) / (a b)
     # dl/dy = w (log b - log a), near p = 1/2, where both are alike, w log1p((1 - 2 p) / a)
     low, high = clip_range(clip)
+    clips = (low, high) != (0.0, 1.0)
 
     def rule(input: Array, y: Array) -> tuple[Array, Array, Array]:
-        p = np.clip(input, low, high)
+        p = np.clip(input, low, high) if clips else input
         if epsilon:
             q, lost = difference(1.0, p)
             a, log_a = _logarithm(p, epsilon, 0.0)
             b, log_b = _logarithm(q, epsilon, lost)
         else:
             a, log_a, b, log_b = p, np.log(p), 1.0 - p, np.log1p(-p)
-        of_yes, of_no = np.maximum(log_a, log_clamp), np.maximum(log_b, log_clamp)
+        clamped = log_clamp > -math.inf
+        of_yes, of_no = (np.maximum(each, log_clamp) if clamped else each for each in (log_a, log_b))
         value = -(elementary.product(y, of_yes) + elementary.product(1.0 - y, of_no))
 
-        slope = (p - y + epsilon * (1.0 - 2.0 * y)) / np.maximum(a * b, gradient_floor)
+        slope = p - y + epsilon * (1.0 - 2.0 * y) if epsilon else p - y
+        slope /= np.maximum(a * b, gradient_floor) if gradient_floor else a * b
         if has_nan(slope):  # 0 / 0: p = y = 0 leaves -log(1 - p), p = y = 1 leaves -log p
             slope[(p == 0.0) & (y == 0.0)] = 1.0
             slope[(p == 1.0) & (y == 1.0)] = -1.0
-        slope[(input < low) | (input > high)] = 0.0
+        if clips:
+            slope[(input < low) | (input > high)] = 0.0
         of_target = log_b - log_a
-        middle = np.flatnonzero(np.abs(p - 0.5) < 0.25)
+        middle = np.flatnonzero(np.abs(p - 0.5) < 0.0625)
         of_target[middle] = np.log1p((1.0 - 2.0 * p[middle]) / a[middle])
         return value, slope, of_target
 

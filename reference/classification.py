@@ -70,12 +70,11 @@ def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = 
     # l = q (log q - x), q = target, or q = e^t and log q = t with log_target
     # dl/dx = -q
     # dl/dq = log q - x + 1;  with log_target dl/dt = q (t - x + 1)
-    low, high = clip_range(np.zeros(()) if clip is None else clip)
-    log_low, log_high = (-math.inf, math.inf) if clip is None else (np.log(low), np.log(high))
-    lowest, highest = (log_low, log_high) if log_target or clip is None else (low, high)
+    low, high = (0.0, math.inf) if clip is None else clip_range(clip)
+    log_low, log_high = np.log(low), np.log(high)
+    lowest, highest = (log_low, log_high) if log_target else (low, high)
 
-    def rule(input: Array, target: Array) -> tuple[Array, Array, Array]:
-        x, t = np.clip(input, log_low, log_high), np.clip(target, lowest, highest)
+    def rule(x: Array, t: Array) -> tuple[Array, Array, Array]:
         q = np.exp(t) if log_target else t
         ratio, lost = difference(t, x) if log_target else (np.log(t) - x, 0.0)
         if has_nan(ratio):
@@ -83,10 +82,15 @@ def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = 
         of_target = (ratio + 1.0) + lost
         if log_target:
             of_target = elementary.product(q, of_target)
-        inside_x, inside_t = (input >= log_low) & (input <= log_high), (target >= lowest) & (target <= highest)
-        return elementary.product(q, ratio), np.where(inside_x, -q, 0.0), np.where(inside_t, of_target, 0.0)
+        return elementary.product(q, ratio), -q, of_target
 
-    value, of_input, of_target = elementwise(rule, input, target)
+    def clipped_rule(input: Array, target: Array) -> tuple[Array, Array, Array]:
+        value, of_input, of_target = rule(np.clip(input, log_low, log_high), np.clip(target, lowest, highest))
+        of_input[(input < log_low) | (input > log_high)] = 0.0
+        of_target[(target < lowest) | (target > highest)] = 0.0
+        return value, of_input, of_target
+
+    value, of_input, of_target = elementwise(rule if clip is None else clipped_rule, input, target)
 
     def scale(g: Array | float) -> tuple[Array | float, Gradients]:
         return 0.0, {"target": -g * of_input if log_target else g + np.zeros_like(value)}
