@@ -59,6 +59,9 @@ class Causes:
             names = self._declared(a, b)
             if names:
                 return self._named(change, names, ("raises",) if raises(b) and not raises(a) else ())
+            if kind == "changed" and a.verdict == b.verdict == "dialect":
+                # Both numbers agree with a dialect of this name: it is the dialect that became another.
+                return self._named(change, [str(name) for name in b.declared], ())
             still = [str(name) for name in b.declared if is_issue(self.after, b, str(name))]
             if still and kind == "changed":
                 return self._named(change, still, (change.aspect, *_look(change, a, b)))

@@ -65,7 +65,7 @@ class Words:
         words = f"{event} ({n})"
         if a.verdict != b.verdict:
             words += f"; was {a.verdict}, now {b.verdict}"
-        return words + self._declared(a, b)
+        return words + self._declared(kind, a, b)
 
     def _who_ran(self, changes: Sequence[Change], n: str) -> str:
         kind, a, b = changes[0].kind, changes[0].before, changes[0].after
@@ -90,11 +90,12 @@ class Words:
         why = f"{were}: {clipped(a.reason)}{one_of}" if a is not None and a.reason else ""
         return f"{n} did not run before{broken}{why}"
 
-    def _declared(self, a: Check, b: Check) -> str:
+    def _declared(self, kind: str, a: Check, b: Check) -> str:
         """The dialects and known issues that began or ceased to explain the check."""
         found = [("Now", self.after, b, name) for name in began(self.before, self.after, a, b)]
         found += [("No longer", self.before, a, name) for name in ceased(a, b)]
-        found = found or [("Still", self.after, b, name) for name in b.declared if is_issue(self.after, b, name)]
+        if not found and kind == "changed":  # the same names explain both results
+            found = [("Still" if is_issue(self.after, b, n) else "Another", self.after, b, n) for n in b.declared]
         words = []
         for label, run, check, name in found:
             why = reason(run, check, name)

@@ -82,6 +82,28 @@ def test_a_dialect_that_says_another_thing_now_is_one_cause_whichever_checks_hav
     assert causes(compare(before, after)) == [("changed", ("log_loss",), 3)]
 
 
+def test_a_dialect_that_explains_both_results_became_another_one() -> None:
+    """Keras 3.0.4 to 3.0.5: how a vector meets a column, in three losses, with values and gradients."""
+
+    def made(result: float, where: str) -> Run:
+        return declared(*(of(loss, where.format(aspect), "dialect", result=[result], declared=["rank"])
+                          for loss in LOSSES for aspect in ("value", "gradient:input")), rank="One rank.")  # fmt: skip
+
+    (finding,) = compare(made(2.0, "a/float64/{}"), made(3.0, "a/float64/{}")).findings
+    assert (finding.losses, len(finding.changes)) == (LOSSES, 8)
+    assert "Another rank: One rank." in finding.says
+
+
+@pytest.mark.parametrize("losses", [("mse_loss", "l1_loss")])
+def test_a_bug_that_shows_in_another_way_is_still_that_bug(losses: tuple[str, ...]) -> None:
+    bug = {"verdict": "known", "declared": ["k_mean"]}
+    before = declared(*(of(loss, **bug, **RAISED) for loss in losses), k_mean="Weighs the mean.")
+    after = declared(*(of(loss, **bug) for loss in losses), k_mean="Weighs the mean.")
+    (finding,) = compare(before, after).findings
+    assert (finding.kind, finding.losses) == ("changed", losses)
+    assert finding.says.endswith("gives 1, raised ValueError before (2 checks). Still k_mean: Weighs the mean.")
+
+
 def test_what_a_bug_had_hidden_is_not_the_cause_of_its_end() -> None:
     about = {"k_raises": "It raises.", "last_axis": "The last axis first.", "rank": "One rank."}
     bug = {"verdict": "known", "declared": ["k_raises"], **RAISED}
