@@ -361,7 +361,7 @@ def _embedded(run: Run, entries: Sequence[Entry]) -> str:
         table = tables.setdefault(name, {})
         return [table.setdefault(word, len(table)) for word in words]
 
-    checks = run.checks
+    checks = list(run.checks)
     fields = ("verdict", "loss", "implementation", "case", "aspect", "dtype", "device", "mode", "backend")
     columns: dict[str, list[Any]] = {name: column(name, [getattr(c, name) for c in checks]) for name in fields}
     columns["reason"] = column("reason", [_clip(c.reason, _REASON) for c in checks])
