@@ -69,7 +69,7 @@ def binary_cross_entropy(
     """
     # a = p + eps, b = 1 - p + eps, p clipped;  l = -w (y log a + (1 - y) log b)
     # dl/dp = w ((1 - y) / b - y / a) = w (p - y + eps (1 - 2 y)) / (a b)
-    # dl/dy = w (log b - log a), near p = 1/2, where both are alike, w log1p((1 - 2 p) / a)
+    # dl/dy = w (log b - log a), where a and b are alike w log1p((b - a) / a), b - a = 1 - 2 p
     low, high = clip_range(clip)
     clips = (low, high) != (0.0, 1.0)
 
@@ -93,8 +93,9 @@ def binary_cross_entropy(
         if clips:
             slope[(input < low) | (input > high)] = 0.0
         of_target = log_b - log_a
-        middle = np.flatnonzero(np.abs(p - 0.5) < 0.0625)
-        of_target[middle] = np.log1p((1.0 - 2.0 * p[middle]) / a[middle])
+        gap = 1.0 - 2.0 * p  # b - a
+        alike = np.flatnonzero(np.abs(gap) < 0.25 * a)
+        of_target[alike] = np.log1p(gap[alike] / a[alike])
         return value, slope, of_target
 
     value, slope, of_target = elementwise(rule, input, target)

@@ -25,6 +25,7 @@ WORST: dict[str, tuple[str, Point]] = {
     "logarithms-alike": ("binary_cross_entropy", {"input": [0.5000011740341239], "target": [0.25]}),
     "epsilon-to-1": ("binary_cross_entropy", {"input": [0.9], "target": [1.0], "epsilon": 0.1}),
     "epsilon-alike": ("binary_cross_entropy", {"input": [0.50000586], "target": [0.25], "epsilon": 8.0}),
+    "epsilon-far-from-a-half": ("binary_cross_entropy", {"input": [0.4], "target": [0.25], "epsilon": 40.0}),
     # t - x + 1 after t - x was rounded
     "kl-near-minus-1": ("kl_div", {"input": [0.30742921], "target": [-0.69257079], "log_target": True}),
     # log p_t of p_t = x_t / sum near 1
