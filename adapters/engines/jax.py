@@ -46,8 +46,8 @@ def devices() -> list[str]:
 
 def _wide(dtype: str) -> Any:
     """JAX's 64-bit types, on for float64 and off otherwise, until the end of a with block."""
-    enable: Any = getattr(jax, "enable_x64", None) or importlib.import_module("jax.experimental").enable_x64
-    return enable(dtype == "float64")
+    place: Any = jax if hasattr(jax, "enable_x64") else importlib.import_module("jax.experimental")  # before JAX 0.8
+    return place.enable_x64(dtype == "float64")
 
 
 def place(array: Any, device: str, dtype: str) -> Any:
