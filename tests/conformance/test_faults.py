@@ -71,7 +71,7 @@ def failing(backend: str, loss: str, name: str, fault: Callable[..., Any] | None
     if fault is not None:
         judge.implementations[loss, name] = dataclasses.replace(whole, function=broken(whole.function, fault))
     try:
-        planned = checks(backend, judge.module, Selection(losses=(loss,), expression=only))
+        planned = checks(backend, adapters.load(backend), Selection(losses=(loss,), expression=only))
         decided = [judge(check) for check in planned if check.implementation == name]
     finally:
         judge.implementations[loss, name] = whole
@@ -642,7 +642,7 @@ def test_a_logarithm_that_loses_the_tail_is_seen_in_its_ulp_and_not_in_the_verdi
     judge.implementations[loss, name] = dataclasses.replace(whole, function=broken(whole.function, tail))
     try:
         selection = Selection(losses=(loss,), expression="saturated-none and value and functional")
-        decided = [judge(check) for check in checks("torch", judge.module, selection)]
+        decided = [judge(check) for check in checks("torch", adapters.load("torch"), selection)]
     finally:
         judge.implementations[loss, name] = whole
     assert [check.verdict for check in decided] == ["match"] * 2
