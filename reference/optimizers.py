@@ -59,6 +59,13 @@ def _checked(**given: Any) -> None:
         (_FLAG if name in ("nesterov", "maximize", "amsgrad", "decoupled", "epsilon_hat") else _POSITIVE)(name, value)
 
 
+def _decayed(p: Array, g: Array, lr: float, weight_decay: float, decoupled: bool) -> tuple[Array, Array]:
+    """Parameters and gradient after weight decay, which shrinks the former if `decoupled`, else adds to the latter."""
+    if not weight_decay:
+        return p, g
+    return (p - lr * weight_decay * p, g) if decoupled else (p, g + weight_decay * p)
+
+
 @_trajectory
 def sgd(
     params: Any,
@@ -100,10 +107,7 @@ def sgd(
     def step(p: Array, gradient: Array, t: int) -> Array:
         nonlocal velocity
         g = -gradient if maximize else gradient
-        if weight_decay and decoupled:
-            p = p - lr * weight_decay * p
-        elif weight_decay:
-            g = g + weight_decay * p
+        p, g = _decayed(p, g, lr, weight_decay, decoupled)
         if momentum:
             velocity = g if velocity is None else momentum * velocity + (1.0 - dampening) * g
             g = g + momentum * velocity if nesterov else velocity
@@ -113,29 +117,39 @@ def sgd(
 
 
 def _one_minus_power(beta: float, t: int) -> Any:
-    """1 - beta^t: by subtraction 0.999^2 would leave 250 roundoffs of error."""
-    with np.errstate(divide="ignore"):  # beta = 0: log 0 = -inf, and 1 - 0 = 1
-        return -np.expm1(t * np.log(beta))
+    """1 - beta^t: by subtraction 0.999^2 would leave 250 roundoffs of error. beta = 0: log 0 = -inf, and 1 - 0 = 1."""
+    return -np.expm1(t * np.log(beta))
 
 
 def _adam(
     lr: float,
-    betas: tuple[float, float],
+    betas: Any,
     eps: float,
+    weight_decay: float,
     amsgrad: bool,
     maximize: bool,
-    decay: Callable[[Array, Array], tuple[Array, Array]],
+    decoupled: bool,
     epsilon_hat: bool,
 ) -> _Step:
-    """The step of Adam; `decay` changes parameters and gradient before it."""
-    beta1, beta2 = betas
+    """The step of adam, and with `decoupled` decay of adamw."""
+    beta1, beta2 = _rates(betas)
+    _checked(
+        lr=lr,
+        eps=eps,
+        weight_decay=weight_decay,
+        amsgrad=amsgrad,
+        maximize=maximize,
+        decoupled=decoupled,
+        epsilon_hat=epsilon_hat,
+    )
     mean: Array | float = 0.0
     square: Array | float = 0.0
     largest: Array | float = 0.0
 
     def step(p: Array, gradient: Array, t: int) -> Array:
         nonlocal mean, square, largest
-        p, g = decay(p, -gradient if maximize else gradient)
+        g = -gradient if maximize else gradient
+        p, g = _decayed(p, g, lr, weight_decay, decoupled)
         mean = beta1 * mean + (1.0 - beta1) * g
         square = beta2 * square + (1.0 - beta2) * g * g
         largest = np.maximum(largest, square) if amsgrad else square
@@ -178,23 +192,7 @@ def adam(
     # g = grad + weight_decay p  (-grad to maximize)
     # m_t = beta1 m_{t-1} + (1 - beta1) g,  v_t = beta2 v_{t-1} + (1 - beta2) g^2,  amsgrad: the largest v so far
     # p_t = p_{t-1} - lr m^ / (sqrt(v^) + eps),  m^ = m_t / (1 - beta1^t),  v^ = v_t / (1 - beta2^t)
-    rates = _rates(betas)
-    _checked(
-        lr=lr,
-        eps=eps,
-        weight_decay=weight_decay,
-        amsgrad=amsgrad,
-        maximize=maximize,
-        decoupled=decoupled,
-        epsilon_hat=epsilon_hat,
-    )
-
-    def decay(p: Array, g: Array) -> tuple[Array, Array]:
-        if not weight_decay:
-            return p, g
-        return (p - lr * weight_decay * p, g) if decoupled else (p, g + weight_decay * p)
-
-    return _adam(lr, rates, eps, amsgrad, maximize, decay, epsilon_hat)
+    return _adam(lr, betas, eps, weight_decay, amsgrad, maximize, decoupled, epsilon_hat)
 
 
 @_trajectory
@@ -219,10 +217,4 @@ def adamw(
     torch.optim.AdamW's is, https://docs.pytorch.org/docs/stable/generated/torch.optim.AdamW.html
     """
     # p_t = p' - lr m^ / (sqrt(v^) + eps),  p' = p_{t-1} - lr weight_decay p_{t-1},  m^ and v^ as in adam, of grad alone
-    rates = _rates(betas)
-    _checked(lr=lr, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad, maximize=maximize, epsilon_hat=epsilon_hat)
-
-    def decay(p: Array, g: Array) -> tuple[Array, Array]:
-        return p - lr * weight_decay * p, g
-
-    return _adam(lr, rates, eps, amsgrad, maximize, decay, epsilon_hat)
+    return _adam(lr, betas, eps, weight_decay, amsgrad, maximize, True, epsilon_hat)

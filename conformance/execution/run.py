@@ -142,16 +142,17 @@ def run_of(
 
 def exit_code(run: Run) -> int:
     """0 parity holds; 1 parity is broken; 3 something that was asked for did not run, or nothing ran at all."""
-    verdicts = {check.verdict for check in run.checks}
+    checks = list(run.checks)  # once: of a record that was read, each pass makes them anew
+    verdicts = {check.verdict for check in checks}
     asked = {name for name, backend in run.backends.items() if backend["asked"]}
     gaps = any(
         check.verdict in ("crashed", "timeout") or (check.verdict == "not-run" and check.backend in asked)
-        for check in run.checks
+        for check in checks
     )
     # A device or a mode is in the record because it was asked for, or is the default. That one backend does not have
     # it is no gap; that none has it is one.
-    planned = {place for check in run.checks if check.loss != "*" for place in (check.device, check.mode)}
-    reached = {place for check in run.checks if check.verdict not in INCOMPLETE for place in (check.device, check.mode)}
+    planned = {place for check in checks if check.loss != "*" for place in (check.device, check.mode)}
+    reached = {place for check in checks if check.verdict not in INCOMPLETE for place in (check.device, check.mode)}
     if gaps or planned - reached or not verdicts - INCOMPLETE - {"unsupported"}:
         return 3
     return 1 if verdicts & FAILING else 0
