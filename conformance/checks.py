@@ -8,7 +8,9 @@ one is looked at.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import gc
 import json
 import marshal
 from array import array
@@ -357,6 +359,19 @@ class _Values:
         return number
 
 
+@contextlib.contextmanager
+def no_collection() -> Iterator[None]:
+    """No search for garbage while a large record is made: there is none, and looking takes as long as making."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+@no_collection()
 def _packed(checks: Iterable[Check]) -> Checks:
     calls, lines, objects, places = [], _Interned(), _Values(), _Values()
     results, tolerances = _Lists(), _Lists()

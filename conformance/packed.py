@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_LEVEL = 6
+_LEVEL = 4
 _GZIP = 16 + zlib.MAX_WBITS
 _WIDTHS = {"u1": 1, "u2": 2, "u4": 4, "u8": 8, "f8": 8}
 _IN_MEMORY = {"lines": 64, "decimals": 32}  # bytes that an item takes besides its text; a number takes 8

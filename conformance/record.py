@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import gc
 import gzip
 import json
 import os
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from lossparity.conformance import layout, packed
-from lossparity.conformance.checks import CHECK_FIELDS, Check, Checks
+from lossparity.conformance.checks import CHECK_FIELDS, Check, Checks, no_collection
 
 __all__ = ["CHECK_FIELDS", "FAILING", "INCOMPLETE", "VERDICTS", "Check", "Checks", "RecordError", "Run", "load", "save"]
 
@@ -134,7 +133,7 @@ class Run:
 def save(run: Run, path: str | os.PathLike[str]) -> Path:
     """Write the record, whole or not at all."""
     data = {"schema": SCHEMA, **{f.name: getattr(run, f.name) for f in dataclasses.fields(run)}}
-    with _no_collection():
+    with no_collection():
         data["checks"] = layout.pack(Checks.of(run.checks).whole())
         payload = packed.text(data).encode()
     if str(path).endswith(".gz"):
@@ -170,7 +169,7 @@ def _write_whole(path: Path, payload: bytes) -> Path:
 
 def load(path: str | os.PathLike[str]) -> Run:
     """Read a record (JSON, or the same gzipped). RecordError, with what to do, for anything that is not one."""
-    with _no_collection():
+    with no_collection():
         return _load(Path(path))
 
 
@@ -230,18 +229,6 @@ def _expect(value: Any, shape: Any, where: str) -> None:
             inner = shape.get("*", shape.get(key))
             if inner is not None:
                 _expect(each, inner, f"{where}[{key!r:.40}]")
-
-
-@contextlib.contextmanager
-def _no_collection() -> Iterator[None]:
-    """No search for garbage while a large record is read: there is none, and looking takes as long as reading."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def _umask() -> int:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lossparity.conformance.record import FAILING, INCOMPLETE, Check, Run
-from lossparity.reports.changes import RAN, WHO_RAN, Change, raises, without_numbers
+from lossparity.reports.changes import WHO_RAN, Change, backends_that_ran, raises, without_numbers
 from lossparity.reports.findings import mapping, rows
 from lossparity.reports.movement import place
 
@@ -44,7 +44,7 @@ class Causes:
 
     def __init__(self, before: Run, after: Run) -> None:
         self.before, self.after = before, after
-        self.ran = [{c.backend for c in run.checks if c.verdict in RAN} for run in (before, after)]
+        self.ran = [backends_that_ran(run) for run in (before, after)]
 
     def cause(self, change: Change) -> Cause:
         """The cause of one change."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from lossparity.conformance.record import FAILING, Check
+from lossparity.conformance.record import FAILING, Check, Checks, Run
 from lossparity.reports.findings import HOLDING
 
 # kind: (sign, what one of them did, what several did, what it says), the worst first. Of the kinds that concern no
@@ -188,3 +188,8 @@ def raises(check: Check) -> bool:
 def without_numbers(text: str) -> str:
     """A reason without its numbers: they do not tell causes apart, unless they are part of a name (float64)."""
     return _NUMBER.sub("#", text)
+
+
+def backends_that_ran(run: Run) -> list[str]:
+    """Those of which at least one check ran."""
+    return [name for (name,) in Checks.of(run.checks).where(verdict=RAN).tally("backend")]

@@ -11,9 +11,10 @@ import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from lossparity.conformance.record import FAILING, Check, Run
+from lossparity.conformance.record import FAILING, Check, Checks, Run
 from lossparity.reports import signatures
-from lossparity.reports.changes import KINDS, RAN, Change, Finding, Item, Note, in_turn
+from lossparity.reports.alike import Alike, alike
+from lossparity.reports.changes import KINDS, RAN, Change, Finding, Item, Note, backends_that_ran, in_turn
 from lossparity.reports.comparability import comparable
 from lossparity.reports.findings import HOLDING, backend_names, mapping, packages
 from lossparity.reports.movement import DRIFT_FACTOR, drifted, movement, usual_errors, whole
@@ -82,8 +83,9 @@ def compare(
     another seed or of other data.
     """
     notes = comparable(before, after, names, other_machine)
-    changes = list(_changes(before, after, drift_factor))
-    counts = dict.fromkeys(KINDS, 0)
+    calm = alike(Checks.of(before.checks), Checks.of(after.checks), drift_factor)
+    changes = list(_changes(before, after, calm, drift_factor))
+    counts = {**dict.fromkeys(KINDS, 0), "unchanged": calm.unchanged, "rounding": calm.rounding}
     for change in changes:
         counts[change.kind] += 1
     found = [change for change in changes if change.kind not in ("unchanged", "rounding")]
@@ -92,7 +94,8 @@ def compare(
         after=_side(after, names[1]),
         upgrade=upgrade(before, after),
         counts={kind: n for kind, n in counts.items() if n},
-        compared=sum(1 for c in changes if c.before and c.after and {c.before.verdict, c.after.verdict} <= RAN),
+        compared=calm.compared
+        + sum(1 for c in changes if c.before and c.after and {c.before.verdict, c.after.verdict} <= RAN),
         items=[*found, *signatures.notes(before, after)],
         notes=notes,
         runs=(before, after),
@@ -108,7 +111,7 @@ def narrow(run: Run, backends: Sequence[str]) -> Run:
     return dataclasses.replace(
         run,
         environment=environment,
-        checks=[check for check in run.checks if check.backend in backends],
+        checks=Checks.of(run.checks).where(backend=backends),
         implementations={k: v for k, v in run.implementations.items() if mapping(v).get("backend") in backends},
         backends={k: v for k, v in run.backends.items() if k in backends},
         census={k: v for k, v in run.census.items() if k in backends},
@@ -148,12 +151,12 @@ def _side(run: Run, name: str) -> Side:
     return Side(name, {backend: packages(run, backend) for backend in backend_names(run)}, run.started)
 
 
-def _changes(before: Run, after: Run, factor: float) -> Iterator[Change]:
-    """Every check that either record has, with what became of it."""
-    old = {check.id: check for check in before.checks}
-    new = {check.id: check for check in after.checks}
+def _changes(before: Run, after: Run, calm: Alike, factor: float) -> Iterator[Change]:
+    """Every other check that either record has, with what became of it."""
+    old = {check.id: check for check in Checks.of(before.checks).take(~calm.before)}
+    new = {check.id: check for check in Checks.of(after.checks).take(~calm.after)}
     usual = usual_errors(before)
-    ran_after = {check.backend for check in after.checks if check.verdict in RAN}
+    ran_after = set(backends_that_ran(after))
     for identifier, a in old.items():
         b = new.get(identifier)
         if b is not None:

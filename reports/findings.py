@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from lossparity.conformance.record import FAILING, INCOMPLETE, Check, Run
+from lossparity.conformance.record import FAILING, INCOMPLETE, Check, Checks, Run
 
 # The worst first. `unsupported` comes last: a cell that also has a match is a match.
 SEVERITY = (
@@ -95,7 +95,7 @@ def attention(run: Run, asked: Collection[str] | None = None) -> list[Concern]:
     """
     wanted, unreached = _asked(run, asked), _unreached(run)
     groups: dict[tuple[str, ...], list[Check]] = {}
-    for check in run.checks:
+    for check in Checks.of(run.checks).where(verdict=FAILING | INCOMPLETE):
         if check.verdict in FAILING or _is_gap(check, wanted, unreached):
             key = (check.verdict, check.loss, check.implementation, check.aspect, _NUMBER.sub("#", check.reason))
             groups.setdefault(key, []).append(check)
@@ -117,6 +117,14 @@ def tally(checks: Iterable[Check]) -> dict[str, int]:
     return {verdict: counts[verdict] for verdict in SEVERITY if counts[verdict]}
 
 
+def by_backend(run: Run) -> dict[str, dict[str, int]]:
+    """How many checks of each backend have each verdict."""
+    found: dict[str, dict[str, int]] = {}
+    for (backend, verdict), n in Checks.of(run.checks).tally("backend", "verdict").items():
+        found.setdefault(backend, {})[verdict] = n
+    return found
+
+
 def in_reading_order(counts: Mapping[str, int]) -> dict[str, int]:
     """The counts of a whole run: first what needs attention, the worst first, then what holds, the best first."""
     best_first = ("match", "dialect", "lossy", "known", "unsupported")
@@ -127,7 +135,7 @@ def in_reading_order(counts: Mapping[str, int]) -> dict[str, int]:
 def backend_names(run: Run) -> list[str]:
     """Every backend that the record speaks of: run or not, in the record's order."""
     in_environment = mapping(mapping(run.environment).get("backends"))
-    return list(dict.fromkeys([*run.backends, *in_environment, *(check.backend for check in run.checks)]))
+    return list(dict.fromkeys([*run.backends, *in_environment, *by_backend(run)]))
 
 
 def packages(run: Run, backend: str) -> dict[str, str]:
@@ -222,10 +230,10 @@ def _asked(run: Run, asked: Collection[str] | None) -> set[str]:
 def _unreached(run: Run) -> list[str]:
     """The devices and modes that no backend has; one that only some of them lack leaves no gap."""
     planned: dict[str, bool] = {}
-    for check in run.checks:
-        if check.loss != WHOLE:
-            for place in (check.device, check.mode):
-                planned[place] = planned.get(place, False) or check.verdict not in INCOMPLETE
+    for loss, device, mode, verdict in Checks.of(run.checks).tally("loss", "device", "mode", "verdict"):
+        if loss != WHOLE:
+            for place in (device, mode):
+                planned[place] = planned.get(place, False) or verdict not in INCOMPLETE
     return [place for place, reached in planned.items() if not reached]
 
 
@@ -243,7 +251,8 @@ def _missing(run: Run, asked: Collection[str] | None) -> dict[str, str]:
         status = mapping(run.backends.get(name)).get("status", "complete" if name in run.backends else "not-run")
         if status in ("crashed", "timeout") or (status == "not-run" and name in wanted):
             found[name] = f"{name} {_DID[status]}"
-    counts = Counter((c.backend, c.verdict) for c in run.checks if _is_gap(c, wanted, ()) and c.backend not in found)
+    gaps = Checks.of(run.checks).where(verdict=INCOMPLETE)
+    counts = Counter((c.backend, c.verdict) for c in gaps if _is_gap(c, wanted, ()) and c.backend not in found)
     for (name, verdict), n in counts.items():
         did = "were not run" if verdict == "not-run" and n > 1 else _DID[verdict]
         found[name] = f"{plural(n, 'check')} of {name} {did}"

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from lossparity.conformance.record import FAILING, Run
+from lossparity.conformance.record import FAILING, Checks, Run
 from lossparity.reports.changes import KINDS, OF_NO_CHECK, Finding, Item, in_turn
 from lossparity.reports.diff import Diff
 from lossparity.reports.findings import HOLDING, few, listed, mapping, plural
@@ -157,15 +157,14 @@ def _complaints(policy: Policy, diff: Diff, today: datetime.date) -> tuple[list[
 
 def _not_run(after: Run, backends: Sequence[str], devices: Sequence[str]) -> list[str]:
     """What was required and did not run in the candidate."""
-    ran = [check for check in after.checks if check.verdict in HOLDING | FAILING]
-    have = {check.backend for check in ran}
+    ran = Checks.of(after.checks).where(verdict=HOLDING | FAILING)
     gaps = []
     for name in dict.fromkeys(backends):
-        if name not in have:
+        if (name,) not in ran.tally("backend"):
             reason = str(mapping(after.backends.get(name)).get("reason") or "")
             gaps.append(f"backend {name} is required and did not run" + (f": {reason}" if reason else ""))
     for name in dict.fromkeys(devices):
-        if name not in {check.device for check in ran}:
+        if (name,) not in ran.tally("device"):
             gaps.append(f"device {name} is required and nothing ran on it")
     return gaps
 

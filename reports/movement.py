@@ -7,7 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lossparity.conformance.record import Check, Run
+import numpy as np
+
+from lossparity.conformance.checks import Floats, Whole
+from lossparity.conformance.record import Check, Checks, Run
 from lossparity.reports.findings import HOLDING, mapping
 
 DRIFT_FACTOR = 4.0
@@ -22,6 +25,7 @@ DRIFT_ULP = 16.0
 _ROUNDOFFS = 64.0
 _ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
 _DIGEST_SIZE = 16  # a list of results so long may be a part of what there was
+_KIN = ("loss", "implementation", "dtype", "aspect")  # whose errors are usual for one another
 
 
 def movement(a: Check, b: Check) -> float:
@@ -49,7 +53,7 @@ def moves(a: Check, b: Check, x: Sequence[float], y: Sequence[float]) -> list[fl
     limits = [numbers(check.limits) or [] for check in (a, b)]
     # A declared loss of accuracy has a wide tolerance: what moved into it, or out of it, moved in the narrow one.
     pick = min if (a.verdict == "lossy") != (b.verdict == "lossy") else max
-    roundoff = _ROUNDOFFS * _ROUNDOFF.get(a.dtype, _ROUNDOFF["float64"])
+    roundoff = roundoffs(a.dtype)
     steps = []
     for i, (p, q) in enumerate(zip(x, y, strict=True)):
         if p == q or (math.isnan(p) and math.isnan(q)):
@@ -102,14 +106,37 @@ def whole(result: Any) -> bool:
     return result is not None and not (isinstance(result, (list, tuple)) and len(result) >= _DIGEST_SIZE)
 
 
+def roundoffs(dtype: str) -> float:
+    """The tolerance of a number that has none, as a part of its size."""
+    return _ROUNDOFFS * _ROUNDOFF.get(dtype, _ROUNDOFF["float64"])
+
+
 def usual_errors(run: Run) -> dict[tuple[str, ...], float]:
     """The largest error in ULP that each implementation makes where it agrees, by loss, dtype and aspect."""
-    usual: dict[tuple[str, ...], float] = {}
-    for check in run.checks:
-        error = check.error_ulp
-        if error is not None and check.verdict in HOLDING and error > usual.get(_kin(check), 0.0):
-            usual[_kin(check)] = error
-    return usual
+    checks = Checks.of(run.checks)
+    agreeing = checks.is_in("verdict", HOLDING) & (checks.numbers("error_ulp") > 0.0)
+    kin, largest = _usual(checks)
+    first = {int(kin[row]): row for row in np.flatnonzero(agreeing)[::-1].tolist()}
+    return {_kin(checks[row]): float(largest[number]) for number, row in first.items()}
+
+
+def usual_by_check(checks: Checks) -> Floats:
+    """For each check what is usual among its kin; 0 where none of them agrees."""
+    kin, largest = _usual(checks)
+    return largest[kin]
+
+
+def _usual(checks: Checks) -> tuple[Whole, Floats]:
+    """For each check the number of its kin, and the largest error of each kin where it agrees."""
+    keys = np.zeros(len(checks), np.int64)
+    for name in _KIN:
+        words, codes = checks.codes(name)
+        keys = keys * len(words) + codes
+    kin = np.unique(keys, return_inverse=True)[1].reshape(-1)
+    largest = np.zeros(int(kin.max(initial=-1)) + 1)
+    agreeing = checks.is_in("verdict", HOLDING)
+    np.fmax.at(largest, kin[agreeing], checks.numbers("error_ulp")[agreeing])
+    return kin, largest
 
 
 def _kin(check: Check) -> tuple[str, ...]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
-from lossparity.conformance.record import Run
-from lossparity.reports.changes import RAN
+from lossparity.conformance.record import Checks, Run
+from lossparity.reports.changes import RAN, backends_that_ran
 from lossparity.reports.findings import backend_names
 from lossparity.reports.policy import PolicyError, Rule
 
@@ -33,19 +33,22 @@ class Names:
 
 def check_names(rules: Iterable[Rule], runs: Sequence[Run], names: Names) -> None:
     """PolicyError, with what there is, for an exception that names what neither the records nor lossparity know."""
-    checks = [check for run in runs for check in run.checks]
+    seen = {
+        name: [word for run in runs for (word,) in Checks.of(run.checks).tally(name)]
+        for name in ("loss", "implementation", "case", "aspect")
+    }
     compared = _compared(runs)
     known: dict[str, dict[str, None]] = {
-        "loss": dict.fromkeys([*names.losses, *(check.loss for check in checks)]),
+        "loss": dict.fromkeys([*names.losses, *seen["loss"]]),
         "backend": dict.fromkeys([*names.backends, *(name for run in runs for name in backend_names(run))]),
         "implementation": dict.fromkeys(
             [
                 *(key.partition("/")[2] for run in runs for key in run.implementations),
-                *(c.implementation for c in checks),
+                *seen["implementation"],
             ]
         ),
-        "case": dict.fromkeys([*names.cases, *(check.case for check in checks)]),
-        "aspect": dict.fromkeys([*_WORDS, *names.aspects, *(check.aspect for check in checks)]),
+        "case": dict.fromkeys([*names.cases, *seen["case"]]),
+        "aspect": dict.fromkeys([*_WORDS, *names.aspects, *seen["aspect"]]),
     }
     elsewhere = [start for name, starts in names.backends.items() if name not in compared for start in starts]
     for rule in rules:
@@ -64,10 +67,11 @@ def judgeable(runs: Sequence[Run]) -> Callable[[Rule], bool]:
     """Whether anything that an exception may be for was compared: else that it matches nothing says nothing."""
     compared = _compared(runs)
     rows = {
-        (check.backend, check.loss, check.implementation, check.case, check.aspect)
+        row
         for run in runs
-        for check in run.checks
-        if check.verdict in RAN and check.backend in compared
+        for row in Checks.of(run.checks)
+        .where(verdict=RAN, backend=compared)
+        .tally("backend", "loss", "implementation", "case", "aspect")
     }
 
     def judged(rule: Rule) -> bool:
@@ -81,7 +85,7 @@ def judgeable(runs: Sequence[Run]) -> Callable[[Rule], bool]:
 
 def _compared(runs: Sequence[Run]) -> set[str]:
     """The backends that ran in every record."""
-    ran = [{check.backend for check in run.checks if check.verdict in RAN} for run in runs]
+    ran = [set(backends_that_ran(run)) for run in runs]
     return set.intersection(*ran) if ran else set()
 
 

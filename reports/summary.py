@@ -9,6 +9,7 @@ from lossparity.reports.findings import (
     WHOLE,
     attention,
     backend_names,
+    by_backend,
     explain_line,
     in_reading_order,
     mapping,
@@ -16,7 +17,6 @@ from lossparity.reports.findings import (
     packages,
     plural,
     short_number,
-    tally,
 )
 
 _SHOWN = 10
@@ -51,9 +51,10 @@ def _counts(run: Run) -> list[str]:
     """One row per backend, one column per verdict that occurs."""
     verdicts = list(in_reading_order(run.counts()))
     header = ["backend", *verdicts, "versions"]
+    counts = by_backend(run)
     rows = []
     for name in backend_names(run):
-        found = tally(check for check in run.checks if check.backend == name)
+        found = counts.get(name, {})
         versions = ", ".join(f"{package} {version}" for package, version in packages(run, name).items())
         rows.append([name, *(f"{found.get(verdict, 0):,}" for verdict in verdicts), versions])
     if not rows:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import dataclasses
 import math
 import random
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from records import NAME, check, run
 
 import lossparity
 from lossparity.conformance import record
-from lossparity.conformance.record import Check, Run
-from lossparity.reports.changes import KINDS, Finding
+from lossparity.conformance.record import Check, Checks, Run
+from lossparity.reports import diff as comparing
+from lossparity.reports.alike import Alike, alike
+from lossparity.reports.changes import KINDS, RAN, Finding
 from lossparity.reports.comparability import IncomparableError
 from lossparity.reports.diff import Diff, compare, narrow
 from lossparity.reports.movement import DRIFT_MARGIN, DRIFT_ULP, movement
@@ -496,3 +500,59 @@ def test_the_census_tells_what_came_and_what_went() -> None:
 
 def test_every_kind_has_its_words() -> None:
     assert all(len(row) == 4 and all(row) for row in KINDS.values())
+
+
+def test_what_is_alike_is_what_a_look_at_each_check_finds_alike() -> None:
+    """The columns' way to what is unchanged or rounding, against the rules check by check, on every sort of pair."""
+    draw = random.Random(11)  # noqa: S311  made-up numbers
+    sides: tuple[list[Check], list[Check]] = ([], [])
+    for i in range(4_000):
+        aspect = draw.choice(["value", "gradient:input", "shape", "dialect:d"])
+        size = draw.choice([0, 1, 3, 16])
+        common: list[float] = [draw.choice([0.0, -0.0, 1.0, 1e-30, math.nan, math.inf]) for _ in range(size)]
+        limits = draw.choice([[0.01] * size, [0.01] * (size // 2), [math.inf] * size, None])
+        verdicts = ["match"] * 6 + ["dialect", "known", "mismatch", "error", "stale", "unsupported"]
+        shared = {
+            "verdict": draw.choice(verdicts),
+            "error_ulp": 1.0,
+            "margin": 0.1,
+            "declared": draw.choice([[], ["d"]]),
+        }
+        dtype = draw.choice(["float64", "float32"])
+        for side in sides:
+            shifts = [draw.choice([0.0, 0.0, 0.0, 0.005, 1e-16, 0.02 * (i % 4 == 0)]) for _ in common]
+            result: Any = [x + shift for x, shift in zip(common, shifts, strict=True)]
+            if aspect not in ("value", "gradient:input") or draw.random() < 0.05:
+                result = draw.choice([None, {"value": [2]}, {"value": [2]}, {"value": [3]}, "ValueError"])
+            own = {
+                "verdict": draw.choice(verdicts), "declared": draw.choice([[], ["d"]]),
+                "error_ulp": draw.choice([None, 0.0, 1.0, 5.0, 30.0, 900.0, math.nan, math.inf]),
+                "margin": draw.choice([None, 0.0, 0.1, 0.2, 0.3, 0.9, math.inf]),
+            }  # fmt: skip
+            rest: dict[str, Any] = {name: own[name] if draw.random() < 0.1 else each for name, each in shared.items()}
+            one = check(
+                f"c{i}/{dtype}/{aspect}",
+                loss=f"loss_{i % 3}",
+                name=f"toy.{i % 5}",
+                result=result,
+                limits=limits,
+                **rest,
+            )
+            if draw.random() < 0.95:
+                side.append(one if draw.random() < 0.97 else dataclasses.replace(one, id=f"odd/{i}"))
+    draw.shuffle(sides[1])
+    before, after = run(*sides[0]), run(*sides[1])
+    a, b = (Checks.of(each.checks) for each in (before, after))
+    found = alike(a, b, 4.0)
+    nothing = Alike(np.zeros(len(a), bool), np.zeros(len(b), bool))
+    slowly = list(comparing._changes(before, after, nothing, 4.0))
+    quickly = list(comparing._changes(before, after, found, 4.0))
+    assert found.unchanged > 300
+    assert found.rounding > 100
+    counts = Counter(change.kind for change in quickly)
+    counts.update({"unchanged": found.unchanged, "rounding": found.rounding})
+    assert counts == Counter(change.kind for change in slowly)
+    loud = {change.check.id: (change.kind, repr(change.size)) for change in quickly}
+    assert loud.items() <= {change.check.id: (change.kind, repr(change.size)) for change in slowly}.items()
+    ran = [c for c in slowly if c.before and c.after and {c.before.verdict, c.after.verdict} <= RAN]
+    assert compare(before, after).compared == len(ran)

@@ -41,7 +41,7 @@ def judged(
     for kind, field in (("loss", "losses"), ("dtype", "dtypes"), ("device", "devices"), ("mode", "modes")):
         given = getattr(selection, field, ())
         if given:  # what the baseline does not hold would leave nothing to compare, and look like no change
-            known(kind, given, list(dict.fromkeys(getattr(check, kind) for check in baseline.checks)))
+            known(kind, given, [word for (word,) in baseline.checks.tally(kind)])
 
     def part(run: Any) -> Any:
         run = narrow(run, backends)
