@@ -34,6 +34,7 @@ class Selection:
 
     quick: of each row of the case table only the first reduction and the mean (Case.quick). What it leaves out is the
     sums and the reductions of weighted samples.
+    shard: "2/3", the second of three parts of the plan; "" is all of it.
     """
 
     losses: tuple[str, ...] = ()
@@ -42,6 +43,7 @@ class Selection:
     modes: tuple[str, ...] = ()
     expression: str = ""
     quick: bool = False
+    shard: str = ""
 
     @classmethod
     def of(cls, words: Mapping[str, Any]) -> Selection:
@@ -56,6 +58,14 @@ class Selection:
                 if name not in known:
                     raise SelectionError(f"unknown {kind} {name!r}; there are {', '.join(known)}")
         compile_expression(self.expression)
+        self.part()
+
+    def part(self) -> tuple[int, int]:
+        """The shard as numbers: which one, from 1, and of how many."""
+        number, slash, of = (self.shard or "1/1").partition("/")
+        if not (slash and number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+            raise ValueError(f"--shard {self.shard!r} is not I/N with 1 <= I <= N; write the second of three as 2/3")
+        return int(number), int(of)
 
 
 def compile_expression(expression: str) -> Callable[[str], bool]:

@@ -77,11 +77,11 @@ def _binary_cross_entropy() -> Iterator[Case]:
         yield from row(f"near-1-{dtype}", close, tags="saturated", dtypes=(dtype,))
     yield from row("nan-input", {"input": given([np.nan, 0.5]), "target": given([1.0, 0.0])}, tags="nan")
     out = {"input": given([1.2, 0.5]), "target": given([1.0, 0.0])}
-    yield from row("input-above-1", out, tags="error", reductions=("mean",))
+    yield from row("input-above-1", out, tags="error dangerous", reductions=("mean",))
     out = {"input": given([-0.1, 0.5]), "target": given([1.0, 0.0])}
-    yield from row("input-below-0", out, tags="error", reductions=("mean",))
+    yield from row("input-below-0", out, tags="error dangerous", reductions=("mean",))
     out = {"input": given([0.2, 0.5]), "target": given([1.5, 0.0])}
-    yield from row("target-above-1", out, tags="error", reductions=("mean",))
+    yield from row("target-above-1", out, tags="error dangerous", reductions=("mean",))
 
 
 def _binary_cross_entropy_with_logits() -> Iterator[Case]:
@@ -149,7 +149,7 @@ def _indexed(name: str, x: Recipe, n: int) -> Iterator[Case]:
                    tags="empty nan")  # fmt: skip
     for label in (3, -1, -101):
         bad = {"input": x, "target": given([label] + [0] * (n - 1))}
-        yield from row(f"label{label}", bad, tags="error", reductions=("mean",))
+        yield from row(f"label{label}", bad, tags="error dangerous", reductions=("mean",))
     yield from row("bad-shapes", {"input": x, "target": labels(n + 1, classes=3)}, tags="error", reductions=("mean",))
     yield from row("bad-weight", {"input": x, "target": y, "weight": positives(4)}, tags="error", reductions=("mean",))
     yield from row("bad-reduction", {"input": x, "target": y}, tags="error", reductions=("average",))
@@ -336,5 +336,7 @@ def _categorical_hinge() -> Iterator[Case]:
     yield from row("nan-input", missing, tags="nan")
     none = {"input": given(np.zeros((0, 3))), "target": Recipe(lambda _: np.zeros(0), integer=True)}
     yield from row("empty", none, tags="empty nan")
-    yield from row("label3", {"input": x, "target": given([3, 0, 1, 2, 0])}, tags="error", reductions=("mean",))
+    yield from row(
+        "label3", {"input": x, "target": given([3, 0, 1, 2, 0])}, tags="error dangerous", reductions=("mean",)
+    )
     yield from row("bad-shapes", {"input": x, "target": labels(4, classes=3)}, tags="error", reductions=("mean",))

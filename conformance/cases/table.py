@@ -15,8 +15,11 @@ from lossparity.reference.core import Array
 DTYPES = ("float64", "float32")
 
 # What a tag says of a case. `nan`: NaN may be expected. `inert`: an option does not move the result, on purpose.
-# `constant`: all terms are equal, on purpose. `error`: bad input, which the definition refuses.
-TAGS = frozenset({"nan", "inert", "constant", "error", "empty", "kink", "saturated", "worked", "strided", "broadcast"})
+# `constant`: all terms are equal, on purpose. `error`: bad input, which the definition refuses; `dangerous`: and
+# a GPU's kernel asserts on it, after which its process can do nothing more there.
+TAGS = frozenset(
+    {"nan", "inert", "constant", "error", "dangerous", "empty", "kink", "saturated", "worked", "strided", "broadcast"}
+)
 
 
 @dataclass(frozen=True, eq=False)  # one row is one object: it is a key of caches

@@ -1,16 +1,22 @@
-"""One backend in a process of its own: imports the framework, decides its checks, writes each result as it comes.
+"""One backend in a process of its own: imports the framework, decides the checks that it is given.
 
-    python -m lossparity.conformance.execution.worker < configuration
+    python -m lossparity.conformance.execution.worker
 
-The configuration is JSON: {"backend", "seed", "selection"}. The answer is JSON lines on what was standard output:
-{"environment"}, {"implementations"}, {"census"}, {"plan": every check}, then {"result": check, "warnings": those not
-heard before} for each in that order, then {"done": true}. Whatever a framework prints goes to standard error, the
-backend's last words.
+Both sides speak in lines of JSON. The first on standard input is the configuration: {"backend", "seed", "selection"}.
+The worker answers on what was standard output, and says {"ready"} whenever it waits for one of
+
+    {"describe"}                    answered by {"environment", "plan": its part of the plan, "ranges": the positions of
+                                    that part, "of": how many checks the whole plan has}, then {"implementations"} and
+                                    {"census"};
+    {"run": [[start, stop], ...]}   answered by {"result": [position, verdict, ...], "warnings": those not heard
+                                    before} for each check;
+    the end of standard input       answered by {"done"}.
+
+Whatever a framework prints goes to standard error: the backend's last words.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import faulthandler
 import json
 import os
@@ -26,28 +32,49 @@ def main() -> int:
     os.dup2(2, 1)  # the frameworks' own printing must not mix with the answers
     faulthandler.enable()
     warnings.simplefilter("ignore")
-    configuration = json.load(sys.stdin)
+    configuration = json.loads(sys.stdin.readline())
 
     from lossparity import adapters
-    from lossparity.conformance.census import census
-    from lossparity.conformance.describe import describe_implementations
+    from lossparity.conformance.execution.plan import DECIDED
     from lossparity.conformance.judge import Judge
     from lossparity.conformance.matrix import Selection, checks
 
     backend = adapters.BACKENDS[configuration["backend"]]
     module = adapters.load(backend.name)
     selection = Selection.of(configuration["selection"])
-    _say(answers, environment=environment(backend.name))
-    _say(answers, implementations=describe_implementations(backend.name, module))
-    _say(answers, census=census(module))
-    planned = list(checks(backend.name, module, selection))
-    _say(answers, plan=[dataclasses.astuple(check) for check in planned])
+    plan = list(checks(backend.name, module, selection))
     judge = Judge(module, configuration["seed"], backend.version())
-    for check in planned:
-        _say(answers, result=dataclasses.astuple(judge(check)), warnings=judge.news())
+    _say(answers, ready=True)
+    for line in sys.stdin:
+        order = json.loads(line)
+        if "describe" in order:
+            _describe(answers, backend.name, module, plan, selection)
+        for start, stop in order.get("run", ()):
+            for position in range(start, stop):
+                decided = judge(plan[position])
+                row = [position, *(getattr(decided, name) for name in DECIDED)]
+                news = judge.news()
+                _say(answers, result=row, **({"warnings": news} if news else {}))
+        _say(answers, ready=True)
     _say(answers, done=True)
-    answers.flush()
     os._exit(0)  # the verdicts are out: a framework that crashes while it is unloaded changes none of them
+
+
+def _describe(answers: TextIO, backend: str, module: Any, plan: list[Any], selection: Any) -> None:
+    from lossparity.conformance.census import census
+    from lossparity.conformance.describe import describe_implementations
+    from lossparity.conformance.execution.plan import PLANNED, joined, shard, units
+
+    ours = shard(units(plan), *selection.part())
+    _say(
+        answers,
+        environment=environment(backend),
+        plan=[[getattr(check, name) for name in PLANNED] for start, stop in ours for check in plan[start:stop]],
+        ranges=joined(ours),
+        of=len(plan),
+    )
+    _say(answers, implementations=describe_implementations(backend, module))
+    _say(answers, census=census(module))
 
 
 def environment(name: str) -> dict[str, Any]:

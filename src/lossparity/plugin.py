@@ -151,7 +151,8 @@ class Matrix:
         """Write the record, and say by the exit code that something that was asked for did not run."""
         if hasattr(self.config, "workerinput") or self.config.option.collectonly or not self.results:
             return
-        from lossparity.conformance.execution.run import exit_code, run_of
+        from lossparity.conformance.execution.recording import run_of
+        from lossparity.conformance.execution.run import exit_code
 
         run = run_of(
             self.results,

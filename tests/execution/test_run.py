@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from records import EXITS
 
 from lossparity import adapters
 from lossparity.adapters import Backend
+from lossparity.conformance.execution import pool
+from lossparity.conformance.execution.plan import DECIDED, PLANNED, dangerous
 from lossparity.conformance.execution.run import exit_code, run
 from lossparity.conformance.matrix import Selection
 from lossparity.conformance.record import FAILING, Check, Run, load, save
@@ -29,32 +32,49 @@ pytestmark = [
 
 MSE = Selection(losses=("mse_loss",))
 WORKER = "import runpy; runpy.run_module('lossparity.conformance.execution.worker', run_name='__main__')"
-# Runs the real worker, and at the third check what follows.
-AT_THE_THIRD_CHECK = """
-import os, signal, sys
+# Runs the real worker, and before the checks of which {when} holds what follows.
+FAULTY = """
+import os, signal, sys, time
 from lossparity.conformance import judge
 decide, count = judge.Judge.__call__, []
 def faulty(self, check):
     count.append(check)
-    if len(count) == 3:
+    if {when}:
         {what}
     return decide(self, check)
 judge.Judge.__call__ = faulty
 """
 PARTS = ("mse_loss", "torch", "torch.nn.functional.mse_loss", "plain-sum", "float64", "cpu", "eager", "value")
 CHECKS = [Check(f"check {i}", *PARTS) for i in range(3)]
-# Speaks for torch: starts at once, and needs no torch. What follows runs after one of three checks.
-SPEAKER = f"""
+# Speaks for torch: starts at once, and needs no torch. Before it decides a check, {fault} runs.
+SPEAKER = """
 import json, os, sys, threading
-print(json.dumps({{"environment": {{"python": "3", "packages": {{"torch": "0"}}, "devices": ["cpu"]}}}}))
-print(json.dumps({{"plan": {[dataclasses.astuple(check) for check in CHECKS]!r}}}))
-print(json.dumps({{"result": {dataclasses.astuple(dataclasses.replace(CHECKS[0], verdict="match"))!r}}}), flush=True)
+def say(**message):
+    print(json.dumps(message), flush=True)
+sys.stdin.readline()
+say(ready=True)
+decided = []
+for line in sys.stdin:
+    order = json.loads(line)
+    if "describe" in order:
+        say(environment={{"python": "3", "packages": {{"torch": "0"}}, "devices": ["cpu"]}})
+        say(plan={plan!r}, ranges=[[0, {count}]], of={count})
+    for start, stop in order.get("run", ()):
+        for position in range(start, stop):
+            verdict = "match"
+            {fault}
+            decided.append(position)
+            say(result=[position, verdict, *{rest!r}])
+    say(ready=True)
+say(done=True)
+{end}
 """
-FINISHES = f"""
-for row in {[dataclasses.astuple(dataclasses.replace(check, verdict="match")) for check in CHECKS[1:]]!r}:
-    print(json.dumps({{"result": row}}))
-print(json.dumps({{"done": True}}), flush=True)
-"""
+
+
+def speaker(fault: str = "pass", checks: Sequence[Check] = tuple(CHECKS), end: str = "") -> str:
+    plan = [[getattr(check, name) for name in PLANNED] for check in checks]
+    rest = [getattr(CHECKS[0], name) for name in DECIDED[1:]]
+    return SPEAKER.format(plan=plan, count=len(plan), fault=fault, rest=rest, end=end)
 
 
 @pytest.fixture
@@ -81,6 +101,20 @@ def verdicts(found: Run, backend: str = "sklearn") -> list[tuple[str, str]]:
     return [(check.id, check.verdict) for check in found.checks if check.backend == backend]
 
 
+def same(found: Run, but: Sequence[int] = ()) -> Any:
+    """A record without what differs from run to run: times and the command. but: the checks that are left out.
+
+    Checks that went wrong leave their traces in the backend's line, which then is left out as well.
+    """
+    fields = {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
+    checks = [dataclasses.replace(check, seconds=0.0) for check in found.checks]
+    backends = {name: {**line, "seconds": 0.0} for name, line in found.backends.items()}
+    fields.update(checks=[check for i, check in enumerate(checks) if i not in but], backends=backends)
+    for name in ("started", "seconds", "command", *(["backends"] if but else [])):
+        del fields[name]
+    return json.loads(json.dumps(fields, default=dataclasses.asdict))
+
+
 def tail(found: Run, backend: str) -> list[Check]:
     return [check for check in found.checks if check.backend == backend]
 
@@ -99,10 +133,7 @@ def test_a_whole_run(whole: Run) -> None:
 
 def test_the_same_seed_gives_the_same_checks(whole: Run) -> None:
     again = run(["sklearn"], MSE)
-    assert [dataclasses.replace(c, seconds=0.0) for c in again.checks] == [
-        dataclasses.replace(c, seconds=0.0) for c in whole.checks
-    ]
-    assert again.data == whole.data
+    assert same(again) == same(whole)
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -134,32 +165,77 @@ def test_a_backend_that_dies_at_its_import_is_crashed(interpreter: Any) -> None:
         ("sys.exit('enough')", "with exit code 1"),
     ],
 )
-def test_a_backend_that_dies_in_the_middle_keeps_what_it_decided(
+def test_a_check_that_kills_its_process_costs_itself_alone(
     interpreter: Any, whole: Run, what: str, ending: str
 ) -> None:
-    python = interpreter(AT_THE_THIRD_CHECK.format(what=what) + WORKER)
+    poisoned = whole.checks[2]
+    python = interpreter(FAULTY.format(when=f"check.id == {poisoned.id!r}", what=what) + WORKER)
     found = run(["sklearn"], MSE, pythons={"sklearn": python})
-    assert [check.id for check in found.checks] == [check.id for check in whole.checks]
-    assert verdicts(found)[:2] == verdicts(whole)[:2]
-    assert found.checks[2].verdict == "crashed"
-    assert f"its process ended {ending}" in found.checks[2].reason
-    assert {check.verdict for check in found.checks[3:]} == {"not-run"}
-    assert {check.reason for check in found.checks[3:]} == {"sklearn crashed before this check"}
+    check = found.checks[2]
+    assert (check.id, check.verdict) == (poisoned.id, "crashed")
+    assert f"its process ended {ending}" in check.reason
+    assert same(found, but=[2]) == same(whole, but=[2])
+    assert found.backends["sklearn"]["status"] == "crashed"
     assert exit_code(found) == 3
     if "abort" in what:  # the faulthandler tells where
-        assert found.checks[2].reason.endswith("its last words: Fatal Python error: Aborted")
+        assert check.reason.endswith("its last words: Fatal Python error: Aborted")
         assert "in faulty" in found.backends["sklearn"]["last_words"]
         assert "Extension modules" not in found.backends["sklearn"]["last_words"]
     if "enough" in what:
-        assert found.checks[2].reason.endswith("its last words: enough")
+        assert check.reason.endswith("its last words: enough")
+
+
+def test_a_check_that_hangs_costs_itself_alone(interpreter: Any, whole: Run) -> None:
+    hanging = whole.checks[5]
+    what = "print('waiting for the device', file=sys.stderr, flush=True); time.sleep(600)"
+    python = interpreter(FAULTY.format(when=f"check.id == {hanging.id!r}", what=what) + WORKER)
+    found = run(["sklearn"], MSE, pythons={"sklearn": python}, timeout=8.0)
+    assert (found.checks[5].id, found.checks[5].verdict) == (hanging.id, "timeout")
+    assert found.checks[5].reason == "no sign of life for 8 s; its last words: waiting for the device"
+    assert same(found, but=[5]) == same(whole, but=[5])
+    assert found.backends["sklearn"]["status"] == "timeout"
+    assert exit_code(found) == 3
+
+
+def test_a_process_that_is_killed_costs_one_check(interpreter: Any, whole: Run, tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    # Slow enough for its end not to be reached first.
+    slow = FAULTY.format(when="True", what="time.sleep(0.005)")
+    python = interpreter(f"import os; open({str(note)!r}, 'w').write(str(os.getpid()))\n{slow}{WORKER}")
+    killed: list[int] = []
+
+    def kill(_backend: str, done: int, _planned: int, _status: str) -> None:
+        if done == 20 and not killed:
+            killed.append(int(note.read_text()))
+            os.kill(killed[0], signal.SIGKILL)
+
+    found = run(["sklearn"], MSE, pythons={"sklearn": python}, jobs=1, progress=kill)
+    assert killed
+    (hit,) = [i for i, check in enumerate(found.checks) if check.verdict == "crashed"]
+    assert hit >= 20
+    assert "by SIGKILL" in found.checks[hit].reason
+    assert same(found, but=[hit]) == same(whole, but=[hit])
+
+
+def test_a_backend_that_keeps_dying_is_given_up(interpreter: Any, whole: Run) -> None:
+    """Each process decides two checks and dies at its third: one start and three more."""
+    python = interpreter(FAULTY.format(when="len(count) == 3", what="os._exit(7)") + WORKER)
+    found = run(["sklearn"], MSE, pythons={"sklearn": python}, jobs=1)
+    assert [check.id for check in found.checks] == [check.id for check in whole.checks]
+    assert [i for i, check in enumerate(found.checks) if check.verdict == "crashed"] == [2, 5, 8, 11]
+    kept = [0, 1, 3, 4, 6, 7, 9, 10]
+    assert [found.checks[i].verdict for i in kept] == [whole.checks[i].verdict for i in kept]
+    assert {check.verdict for check in found.checks[12:]} == {"not-run"}
+    assert {check.reason for check in found.checks[12:]} == {"sklearn crashed before this check"}
+    assert exit_code(found) == 3
 
 
 def test_a_crash_leaves_the_other_backend_whole(interpreter: Any, whole: Run, tmp_path: Path) -> None:
-    python = interpreter(SPEAKER + "print('no kernel image', file=sys.stderr)\nos.abort()\n")
+    python = interpreter(speaker("if position == 1: print('no kernel image', file=sys.stderr); os.abort()"))
     found = run(["torch", "sklearn"], MSE, pythons={"torch": python})
     assert verdicts(found) == verdicts(whole)
     first, second, third = tail(found, "torch")
-    assert (first.verdict, second.verdict, third.verdict) == ("match", "crashed", "not-run")
+    assert (first.verdict, second.verdict, third.verdict) == ("match", "crashed", "match")
     assert "SIGABRT" in second.reason
     assert "no kernel image" in second.reason
     assert exit_code(found) == 3
@@ -168,33 +244,86 @@ def test_a_crash_leaves_the_other_backend_whole(interpreter: Any, whole: Run, tm
     assert again.backends == found.backends
 
 
-def test_a_backend_that_hangs_is_ended(interpreter: Any) -> None:
-    hangs = interpreter(SPEAKER + "print('waiting for the device', file=sys.stderr)\nthreading.Event().wait()\n")
-    finishes = interpreter(SPEAKER + FINISHES)
+def test_a_backend_that_hangs_holds_up_no_other(interpreter: Any) -> None:
+    hangs = interpreter(speaker("if position == 1: threading.Event().wait()"))
+    finishes = interpreter(speaker())
     found = run(["torch", "tensorflow"], MSE, pythons={"torch": hangs, "tensorflow": finishes}, timeout=3.0)
-    three = found.checks[:3]
-    assert [check.verdict for check in three] == ["match", "timeout", "not-run"]
-    assert three[1].reason == "no sign of life for 3 s; its last words: waiting for the device"
-    assert three[2].reason == "torch hung before this check"
+    assert [check.verdict for check in found.checks] == ["match", "timeout", "match"] + ["match"] * 3
+    assert found.checks[1].reason == "no sign of life for 3 s"
     assert found.backends["torch"]["status"] == "timeout"
     assert found.backends["tensorflow"]["status"] == "complete"
-    assert [check.verdict for check in found.checks[3:]] == ["match"] * 3
     assert exit_code(found) == 3
 
 
 def test_a_backend_that_hangs_at_its_end_is_ended(interpreter: Any) -> None:
     """Its answers are closed, and its process does not end."""
-    silent = "os.close(1)\nthreading.Event().wait()\n"
-    found = run(["torch"], MSE, pythons={"torch": interpreter(SPEAKER + silent)}, timeout=1.5)
-    assert [check.verdict for check in found.checks] == ["match", "timeout", "not-run"]
+    silent = "os.close(1); threading.Event().wait()"
+    python = interpreter(speaker(f"if position == 1: {silent}"))
+    found = run(["torch"], MSE, pythons={"torch": python}, timeout=1.5)
+    assert [check.verdict for check in found.checks] == ["match", "timeout", "match"]
     assert "its answers ended, but not its process" in found.checks[1].reason
-    found = run(["torch"], MSE, pythons={"torch": interpreter(SPEAKER + FINISHES + silent)}, timeout=1.5)
+    found = run(["torch"], MSE, pythons={"torch": interpreter(speaker(end=silent))}, timeout=1.5)
     assert [check.verdict for check in found.checks] == ["match"] * 3
+    assert found.backends["torch"]["status"] == "complete"
+    found = run(["torch"], MSE, pythons={"torch": interpreter(speaker(end="threading.Event().wait()"))}, timeout=1.5)
     assert found.backends["torch"]["status"] == "complete"
 
 
+def test_what_voids_a_device_comes_last_and_in_processes_of_its_own(interpreter: Any) -> None:
+    """After a device-side assert, whatever the process is asked next goes wrong."""
+    loss, name = "cross_entropy", "torch.nn.functional.cross_entropy"
+    cases = ("label3-mean", "plain-sum", "label-1-mean", "plain-mean")
+    checks = [
+        Check(f"{case} {aspect}", loss, "torch", name, case, "float64", "cuda:0", "eager", aspect)
+        for case in cases
+        for aspect in ("error", "twin")
+    ]
+    labels = [i for i, check in enumerate(checks) if "label" in check.case]
+    fault = f"verdict = 'error' if any(i in {labels} and i // 2 != position // 2 for i in decided) else verdict"
+    python = interpreter(speaker(fault, checks))
+    order: list[int] = []
+    found = run(["torch"], MSE, pythons={"torch": python}, jobs=2, progress=lambda _, done, *__: order.append(done))
+    assert [check.id for check in found.checks] == [check.id for check in checks]
+    assert [check.verdict for check in found.checks] == ["match"] * len(checks)
+    assert order[-1] == len(checks)
+
+
+def test_only_bad_labels_on_a_gpu_are_dangerous() -> None:
+    def there(case: str, device: str) -> Check:
+        return Check("", "cross_entropy", "torch", "f", case, "float64", device, "eager", "error")
+
+    assert dangerous(there("label3-mean", "cuda:1"))
+    assert not dangerous(there("label3-mean", "cpu"))
+    assert not dangerous(there("plain-mean", "cuda:0"))
+
+
+# --- several processes of one backend
+
+
+@pytest.fixture(scope="module")
+def matrix() -> Run:
+    return run(["sklearn"], Selection(), jobs=1)
+
+
+def test_the_record_does_not_depend_on_the_number_of_processes(
+    interpreter: Any, matrix: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(pool, "_WORTH_A_PROCESS", 100)
+    folder = tmp_path / "pids"
+    folder.mkdir()
+    # The first waits until there are three, so that each of them gets a part whatever else the machine is doing.
+    python = interpreter(
+        f"import os; open(os.path.join({str(folder)!r}, str(os.getpid())), 'w').close()\n"
+        + FAULTY.format(when=f"len(os.listdir({str(folder)!r})) < 3", what="time.sleep(0.02)")
+        + WORKER
+    )
+    found = run(["sklearn"], Selection(), pythons={"sklearn": python}, jobs=3)
+    assert len(list(folder.iterdir())) == 3
+    assert same(found) == same(matrix)
+
+
 def test_one_at_a_time(interpreter: Any) -> None:
-    done = interpreter(SPEAKER + FINISHES)
+    done = interpreter(speaker())
     heard: list[tuple[str, str]] = []
 
     def progress(backend: str, _done: int, _planned: int, status: str) -> None:
@@ -219,16 +348,17 @@ os.write(1, b"\\xff\\xfe\\x00 not text\\n")
 
 def test_what_is_printed_does_not_disturb(interpreter: Any, whole: Run) -> None:
     printing = "print('from the framework'); os.write(1, b'{\"done\": true}\\\\n'); print('{', flush=True)"
-    python = interpreter(CHATTER + AT_THE_THIRD_CHECK.format(what=printing) + WORKER)
+    python = interpreter(CHATTER + FAULTY.format(when="len(count) == 3", what=printing) + WORKER)
     found = run(["sklearn"], MSE, pythons={"sklearn": python})
     assert found.backends["sklearn"]["status"] == "complete"
     assert verdicts(found) == verdicts(whole)
 
 
 def test_a_line_cut_off_by_death_is_no_result(interpreter: Any) -> None:
-    cut = json.dumps({"result": dataclasses.astuple(CHECKS[1])})[:-20]
-    found = run(["torch"], MSE, pythons={"torch": interpreter(SPEAKER + f"sys.stdout.write({cut!r})\n")})
-    assert [check.verdict for check in found.checks] == ["match", "crashed", "not-run"]
+    cut = json.dumps({"result": [1, "match"]})[:-4]
+    python = interpreter(speaker(f"if position == 1: sys.stdout.write({cut!r}); sys.exit()"))
+    found = run(["torch"], MSE, pythons={"torch": python})
+    assert [check.verdict for check in found.checks] == ["match", "crashed", "match"]
 
 
 @pytest.fixture
@@ -270,7 +400,8 @@ def test_nothing_that_ran_is_incomplete(absent: str, monkeypatch: pytest.MonkeyP
 
 def test_an_interrupt_leaves_no_process_behind(interpreter: Any, tmp_path: Path) -> None:
     note = tmp_path / "pid"
-    program = f"import os; open({str(note)!r}, 'w').write(str(os.getpid()))\n{SPEAKER}threading.Event().wait()\n"
+    hangs = speaker("if position == 1: threading.Event().wait()")
+    program = f"import os; open({str(note)!r}, 'w').write(str(os.getpid()))\n{hangs}"
 
     def interrupted(_backend: str, done: int, _planned: int, _status: str) -> None:
         if done:

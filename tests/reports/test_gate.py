@@ -18,7 +18,7 @@ import lossparity
 from lossparity import cli
 from lossparity.conformance import record
 from lossparity.conformance.cases import digest
-from lossparity.conformance.execution.run import host
+from lossparity.conformance.execution.recording import host
 from lossparity.conformance.record import Run
 from lossparity.reports.diff import compare
 from lossparity.reports.gate import FAILED, INCOMPLETE, PASSED, Decision, decide

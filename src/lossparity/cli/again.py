@@ -15,7 +15,7 @@ from lossparity.cli.terminal import progress_lines
 def comparable_now(baseline: Any, name: str, *, other_machine: bool) -> None:
     """Refuse a baseline that does not compare before anything is run, rather than after."""
     from lossparity.conformance.cases import digest
-    from lossparity.conformance.execution.run import host
+    from lossparity.conformance.execution.recording import host
     from lossparity.conformance.record import Run
     from lossparity.reports.comparability import comparable
 
