@@ -64,7 +64,7 @@ class Selection:
         """The shard as numbers: which one, from 1, and of how many."""
         number, slash, of = (self.shard or "1/1").partition("/")
         if not (slash and number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
-            raise ValueError(f"--shard {self.shard!r} is not I/N with 1 <= I <= N; write the second of three as 2/3")
+            raise SelectionError(f"shard {self.shard!r} is not I/N with 1 <= I <= N; write the second of three as 2/3")
         return int(number), int(of)
 
 

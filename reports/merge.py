@@ -22,8 +22,10 @@ class MergeError(ValueError):
 def merge(runs: Sequence[Run]) -> Run:
     """One record of several: same seed, same lossparity, each check once.
 
-    A check that was not run here and ran there counts as run. MergeError, with the reason, for records that do not
-    fit: another seed or lossparity, a backend in two versions, a check with two verdicts, a loss defined twice.
+    A check that was not run here and ran there counts as run. The shards of a run become the record of that run, in
+    which only times and the command are others. MergeError, with the reason, for records that do not
+    fit: another seed or lossparity, a backend in two versions, a check with two verdicts, a loss defined twice, a shard
+    that is missing.
     """
     if not runs:
         raise MergeError("merge needs at least one record; none was given")
@@ -31,12 +33,13 @@ def merge(runs: Sequence[Run]) -> Run:
     _agree("data", [run.data for run in runs], "make them with the same lossparity, whose cases may differ otherwise")
     versions = [mapping(run.environment).get("lossparity") for run in runs]
     _agree("lossparity", versions, "run them with the same lossparity, whose reference may differ otherwise")
-    made_by = list(dict.fromkeys(tuple(command) for run in runs for command in commands(run)))
+    made_by = list(dict.fromkeys(_unsharded(command) for run in runs for command in commands(run)))
+    selections = [{name: word for name, word in run.selection.items() if name != "shard"} for run in runs]
     return Run(
         environment=_environment(runs),
         seed=runs[0].seed,
         command=[word for i, command in enumerate(made_by) for word in (("&&", *command) if i else command)],
-        checks=_checks(runs),
+        checks=_in_order(_checks(runs), runs),
         started=min((run.started for run in runs if run.started), default=""),
         seconds=sum(run.seconds for run in runs),
         losses=_union("loss", [run.losses for run in runs]),
@@ -44,7 +47,7 @@ def merge(runs: Sequence[Run]) -> Run:
         backends=_backends(runs),
         census=_union("the census of", [run.census for run in runs]),
         data=runs[0].data,
-        selection=runs[0].selection if all(run.selection == runs[0].selection for run in runs) else {},
+        selection=selections[0] if all(each == selections[0] for each in selections) else {},
         accepted=[each for run in runs for each in run.accepted],
     )
 
@@ -75,6 +78,54 @@ def _checks(runs: Sequence[Run]) -> list[Check]:
                     f"record {number}; compare such records with `lossparity diff`"
                 )
     return [check for check, _ in found.values()]
+
+
+def _in_order(checks: list[Check], runs: Sequence[Run]) -> list[Check]:
+    """The checks of a backend that ran in shards as its plan has them, and each backend's together."""
+    positions: dict[str, int] = {}
+    for run in runs:
+        for name, line in run.backends.items():
+            if part := mapping(line).get("part"):
+                own = [check.id for check in run.checks if check.backend == name and check.loss != WHOLE]
+                positions.update(
+                    zip(own, (i for start, stop in part["ranges"] for i in range(start, stop)), strict=True)
+                )
+    if not positions:
+        return checks
+    backends = {name: number for number, name in enumerate(dict.fromkeys(check.backend for check in checks))}
+    return sorted(checks, key=lambda check: (backends[check.backend], positions.get(check.id, -1)))
+
+
+def _part(name: str, lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What a backend's records have of its plan: nothing to be said where it is all of it, or why it is not is told."""
+    parts = [line["part"] for line in lines if "part" in line]
+    if not parts or any("part" not in line and line.get("status") == "complete" for line in lines):
+        return {}
+    _agree(f"the number of checks of {name}", [part["of"] for part in parts], "make the shards of one selection")
+    ranges: list[list[int]] = []
+    for start, stop in sorted(each for part in parts for each in part["ranges"]):
+        if ranges and start <= ranges[-1][1]:
+            ranges[-1][1] = max(stop, ranges[-1][1])
+        else:
+            ranges.append([start, stop])
+    of, held = parts[0]["of"], sum(stop - start for start, stop in ranges)
+    if held == of:
+        return {}
+    if any("part" not in line and line.get("status") in ("crashed", "timeout") for line in lines):
+        return {"part": {"of": of, "ranges": ranges}}
+    raise MergeError(
+        f"cannot merge: {of - held:,} of the {of:,} checks of {name} are in none of the records; "
+        "give those of every shard"
+    )
+
+
+def _unsharded(command: Sequence[str]) -> tuple[str, ...]:
+    """A command without its --shard: that of the whole run."""
+    words = [word for word in command if not word.startswith("--shard=")]
+    while "--shard" in words:
+        at = words.index("--shard")
+        del words[at : at + 2]
+    return tuple(words)
 
 
 def _environment(runs: Sequence[Run]) -> dict[str, Any]:
@@ -128,6 +179,9 @@ def _backends(runs: Sequence[Run]) -> dict[str, Any]:
             merged[name] = {**second, **first, "seconds": seconds}
             if "asked" in first or "asked" in second:
                 merged[name]["asked"] = bool(first.get("asked") or second.get("asked"))
+    for name, backend in merged.items():
+        backend.pop("part", None)
+        backend.update(_part(name, [mapping(run.backends[name]) for run in runs if name in run.backends]))
     return merged
 
 

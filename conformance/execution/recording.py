@@ -30,7 +30,7 @@ class Part:
 
     status: complete, not-run, crashed or timeout, as in the record: of several things that went wrong the first.
     plan: the checks by position; None: no process came so far as to say it. of: how many the whole plan has.
-    decided: by position. failed: why a check has no other verdict than the status of its process, by position.
+    decided: by position; a check that its process died at has that for a verdict.
     """
 
     backend: str
@@ -93,7 +93,7 @@ def assemble(
         backends={part.backend: part.summary() for part in parts},
         census={part.backend: part.census for part in parts if part.census},
         data=digest(seed),
-        selection=dataclasses.asdict(selection),
+        selection=asked_for(selection),
     )
 
 
@@ -138,8 +138,13 @@ def run_of(
         },
         census={name: census(module) for name, module in modules.items()},
         data=digest(DEFAULT_SEED if seed is None else seed),
-        selection={} if selection is None else dataclasses.asdict(selection),
+        selection={} if selection is None else asked_for(selection),
     )
+
+
+def asked_for(selection: Selection) -> dict[str, Any]:
+    """A selection as the record has it: what is not a shard says nothing of shards."""
+    return {name: each for name, each in dataclasses.asdict(selection).items() if name != "shard" or each}
 
 
 def host() -> dict[str, Any]:

@@ -24,6 +24,7 @@ from lossparity.conformance.execution.plan import DECIDED, PLANNED, dangerous
 from lossparity.conformance.execution.run import exit_code, run
 from lossparity.conformance.matrix import Selection
 from lossparity.conformance.record import FAILING, Check, Run, load, save
+from lossparity.reports.merge import merge
 
 pytestmark = [
     pytest.mark.skipif(os.name != "posix", reason="the broken interpreters are shell scripts"),
@@ -320,6 +321,23 @@ def test_the_record_does_not_depend_on_the_number_of_processes(
     found = run(["sklearn"], Selection(), pythons={"sklearn": python}, jobs=3)
     assert len(list(folder.iterdir())) == 3
     assert same(found) == same(matrix)
+
+
+@pytest.mark.parametrize("of", [2, 5])
+def test_the_shards_of_a_run_are_that_run(matrix: Run, of: int, tmp_path: Path) -> None:
+    """Byte for byte, but for times."""
+    shards = [run(["sklearn"], Selection(shard=f"{i}/{of}"), jobs=1) for i in range(1, of + 1)]
+    sizes = [len(each.checks) for each in shards]
+    assert sum(sizes) == len(matrix.checks)
+    assert max(sizes) - min(sizes) < 0.1 * len(matrix.checks)
+    paths = [save(each, tmp_path / f"{i}.json") for i, each in enumerate(shards)]
+    written = []
+    for number, found in enumerate((matrix, merge([load(path) for path in reversed(paths)]))):
+        found = dataclasses.replace(found, started="", seconds=0.0)
+        found.checks = [dataclasses.replace(check, seconds=0.0) for check in found.checks]
+        found.backends = {name: {**line, "seconds": 0.0} for name, line in found.backends.items()}
+        written.append(save(found, tmp_path / f"whole{number}.json").read_bytes())
+    assert written[0] == written[1]
 
 
 def test_one_at_a_time(interpreter: Any) -> None:

@@ -375,3 +375,11 @@ def test_pytest_gives_the_same_verdicts(folder: Path, tmp_path: Path) -> None:
 
 def comparable(check: Check) -> str:
     return json.dumps(dataclasses.asdict(dataclasses.replace(check, seconds=0.0)))
+
+
+@pytest.mark.parametrize("words", ["0/3", "4/3", "3", ""])
+def test_a_bad_shard_is_told(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["run", "--shard", words])
+    assert ended.value.code == 2
+    assert f"{words!r} is not I/N with 1 <= I <= N; write the second of three as 2/3" in capsys.readouterr().err

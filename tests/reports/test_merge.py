@@ -165,3 +165,62 @@ def test_what_does_not_fit_is_refused_with_the_reason(which: str) -> None:
 def test_nothing_to_merge() -> None:
     with pytest.raises(ValueError, match="at least one record"):
         merge([])
+
+
+# --- shards
+
+
+def shard_of(number: int, of: int, count: int = 7, backend: str = "a", **rest: Any) -> Run:
+    """A record with every of-th of `count` checks of a backend."""
+    positions = list(range(number - 1, count, of))
+    checks = [check(f"case-{i}/float64/value", backend=backend, name=f"{backend}.square") for i in positions]
+    part = {"of": count, "ranges": [[i, i + 1] for i in positions]}
+    line = {"status": "complete", "asked": True, "reason": "", "last_words": "", "seconds": 1.0, "part": part}
+    shard = {"losses": [], "shard": f"{number}/{of}"}
+    made = run(*checks, backends={backend: line}, selection=shard, **rest)
+    made.command = ["lossparity", "run", "--shard", f"{number}/{of}"]
+    return made
+
+
+@pytest.mark.parametrize("order", [(1, 2, 3), (3, 1, 2)])
+def test_shards_become_the_record_of_the_whole(order: tuple[int, ...]) -> None:
+    merged = merge([shard_of(number, 3) for number in order])
+    assert [each.case for each in merged.checks] == [f"case-{i}" for i in range(7)]
+    assert "part" not in merged.backends["a"]
+    assert merged.selection == {"losses": []}
+    assert merged.command == ["lossparity", "run"]
+
+
+def test_a_shard_may_be_merged_twice() -> None:
+    assert (
+        merge([shard_of(1, 2), shard_of(2, 2), shard_of(1, 2)]).checks == merge([shard_of(1, 2), shard_of(2, 2)]).checks
+    )
+
+
+def test_a_shard_that_is_missing_is_told() -> None:
+    says = "cannot merge: 2 of the 7 checks of a are in none of the records; give those of every shard"
+    with pytest.raises(ValueError, match=says):
+        merge([shard_of(1, 3), shard_of(3, 3)])
+    with pytest.raises(ValueError, match="3 of the 7 checks of a are in none"):
+        merge([shard_of(1, 2)])
+
+
+def test_shards_of_other_plans_do_not_go_together() -> None:
+    with pytest.raises(ValueError, match="the number of checks of a is 7 in record 1 and 8 in record 2"):
+        merge([shard_of(1, 2), shard_of(2, 2, 8)])
+
+
+def test_shards_of_one_backend_go_with_the_whole_of_another() -> None:
+    merged = merge([shard_of(2, 2), of("b"), shard_of(1, 2)])
+    assert [each.case for each in merged.checks if each.backend == "a"] == [f"case-{i}" for i in range(7)]
+    assert [each.backend for each in merged.checks] == ["a"] * 7 + ["b"]
+
+
+def test_a_shard_whose_process_died_before_its_plan_is_a_gap_and_no_reason_to_refuse() -> None:
+    dead = shard_of(2, 2)
+    dead.checks = [Check("*/a", "*", "a", *["*"] * 6, verdict="crashed", reason="signal 11")]
+    dead.backends["a"].update(status="crashed", reason="signal 11")
+    del dead.backends["a"]["part"]
+    merged = merge([shard_of(1, 2), dead])
+    assert exit_code(merged) == 3
+    assert merged.backends["a"]["part"] == {"of": 7, "ranges": [[0, 1], [2, 3], [4, 5], [6, 7]]}

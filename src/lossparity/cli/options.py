@@ -48,7 +48,15 @@ def add_execution(parser: argparse.ArgumentParser, *, elsewhere: bool = True) ->
     parser.add_argument(
         "--timeout", type=_positive, default=None, metavar="S", help="a backend silent for so long hangs"
     )
-    parser.add_argument("-j", "--jobs", type=_count, default=None, metavar="N", help="backends at a time (default: 2)")
+    parser.add_argument(
+        "-j",
+        "--jobs",
+        type=_count,
+        default=None,
+        metavar="N",
+        help="processes at a time, of one backend or of several; the record does not depend on it (default: the cores, "
+        "at most 8)",
+    )
     if not elsewhere:
         return
     parser.add_argument(
@@ -80,6 +88,19 @@ def add_checks(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-k", dest="expression", default="", metavar="EXPR", help="only checks whose ID matches, as in pytest"
     )
+
+
+def shard(text: str) -> str:
+    """A --shard that reads. An empty one, of a variable that nobody set, is not the whole matrix."""
+    from lossparity.conformance.matrix import Selection
+
+    try:
+        Selection(shard=text or "nothing").part()
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not I/N with 1 <= I <= N; write the second of three as 2/3"
+        ) from None
+    return text
 
 
 def _positive(text: str) -> float:

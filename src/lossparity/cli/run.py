@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 from lossparity.cli.exits import UsageError
-from lossparity.cli.options import add_execution, add_selection, execution_of, known, pythons_of, selection_of, writable
+from lossparity.cli.options import (
+    add_execution,
+    add_selection,
+    execution_of,
+    known,
+    pythons_of,
+    selection_of,
+    shard,
+    writable,
+)
 from lossparity.cli.terminal import progress_lines
 
 
@@ -20,6 +30,13 @@ def add(commands: Any) -> None:
     run.add_argument("-o", "--output", default="parity", metavar="DIR", help="where to write (default: %(default)s)")
     run.add_argument("--seed", type=int, default=None, help="of the cases' data and the cotangents (default: 0)")
     add_execution(run)
+    run.add_argument(
+        "--shard",
+        type=shard,
+        default="",
+        metavar="I/N",
+        help="only the I-th of N parts of the matrix; `lossparity merge` of the N records is the record of the whole",
+    )
     run.set_defaults(command=command)
 
 
@@ -33,7 +50,7 @@ def command(options: argparse.Namespace) -> int:
     from lossparity.reports.summary import summary
 
     known("backend", options.backend, adapters.BACKENDS)
-    selection = selection_of(options)
+    selection = dataclasses.replace(selection_of(options), shard=options.shard)
     pythons = pythons_of(options.python, adapters.BACKENDS)
     folder = Path(options.output)
     writable(folder)
@@ -46,6 +63,8 @@ def command(options: argparse.Namespace) -> int:
             progress=progress,
             **execution_of(options),
         )
+    if not result.checks and options.shard:
+        raise UsageError(f"shard {options.shard} is empty: there are fewer calls than shards; make fewer of them")
     if not result.checks:
         raise UsageError("no check matches what was asked for; `lossparity list cases` names them")
     json_path = record.save(result, folder / "parity.json")
