@@ -33,7 +33,7 @@ def add(commands: Any) -> None:
     run.add_argument(
         "--shard",
         type=shard,
-        default="",
+        default=None,
         metavar="I/N",
         help="only the I-th of N parts of the matrix; `lossparity merge` of the N records is the record of the whole",
     )
@@ -50,7 +50,7 @@ def command(options: argparse.Namespace) -> int:
     from lossparity.reports.summary import summary
 
     known("backend", options.backend, adapters.BACKENDS)
-    selection = dataclasses.replace(selection_of(options), shard=options.shard)
+    selection = dataclasses.replace(selection_of(options), shard=options.shard or "")
     pythons = pythons_of(options.python, adapters.BACKENDS)
     folder = Path(options.output)
     writable(folder)

@@ -92,7 +92,8 @@ def _differs(run: Any, package: str, version: str, plan: Any) -> str:
 
     from lossparity.conformance.cases import digest
     from lossparity.conformance.execution.pins import is_release
-    from lossparity.conformance.execution.run import exit_code, host
+    from lossparity.conformance.execution.recording import host
+    from lossparity.conformance.execution.run import exit_code
     from lossparity.conformance.matrix import Selection
 
     here = host()
