@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -296,6 +297,8 @@ def test_only_bad_labels_on_a_gpu_are_dangerous() -> None:
     assert dangerous(there("label3-mean", "cuda:1"))
     assert not dangerous(there("label3-mean", "cpu"))
     assert not dangerous(there("plain-mean", "cuda:0"))
+    assert dangerous(there("any", "cuda:0"))  # a dialect is looked for in every case
+    assert not dangerous(dataclasses.replace(there("any", "cuda:0"), loss="mse_loss"))
 
 
 # --- several processes of one backend
