@@ -27,11 +27,14 @@ for _case in _cases():
 
 @functools.lru_cache
 def digest(seed: int) -> str:
-    """A SHA-256 over the data of every case: two runs compare only where it is the same."""
+    """A SHA-256 over the data of every case: two runs compare only where it is the same.
+
+    `dangerous` says where a case runs, not what it is: it is left out.
+    """
     whole = hashlib.sha256()
     for loss, cases in CASES.items():
         for name, case in cases.items():
-            whole.update(f"{loss}/{name} {sorted(case.tags)} {case.dtypes}".encode())
+            whole.update(f"{loss}/{name} {sorted(case.tags - {'dangerous'})} {case.dtypes}".encode())
             for argument, value in case.build(seed, "float64").items():
                 if isinstance(value, np.ndarray):
                     whole.update(f"{argument} {value.dtype} {value.shape} {case.arrays[argument].strided}".encode())

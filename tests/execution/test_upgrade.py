@@ -20,7 +20,7 @@ import records
 import lossparity
 from lossparity import cli
 from lossparity.conformance.cases import digest
-from lossparity.conformance.execution import environments, upgrade
+from lossparity.conformance.execution import environments, recording, upgrade
 from lossparity.conformance.execution import run as running
 from lossparity.conformance.execution.installers import BuildError, Installer, installed
 from lossparity.conformance.execution.pins import UnavailableError
@@ -257,7 +257,7 @@ def test_a_sweep_goes_on_where_it_was_interrupted(
     measured: Callable[..., list[str]],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    here = {**running.host(), "backends": {"sklearn": {"packages": {"scikit-learn": "1.3.2"}, "devices": ["cpu"]}}}
+    here = {**recording.host(), "backends": {"sklearn": {"packages": {"scikit-learn": "1.3.2"}, "devices": ["cpu"]}}}
     whole = dataclasses.replace(
         release("1.3.2", 1.0), environment=here, data=digest(0), selection=dataclasses.asdict(Selection())
     )

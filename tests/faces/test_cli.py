@@ -21,6 +21,7 @@ from lossparity.adapters import Backend
 from lossparity.conformance import record
 from lossparity.conformance.cases import CASES, digest
 from lossparity.conformance.describe import DEFINITIONS
+from lossparity.conformance.execution import recording
 from lossparity.conformance.execution import run as running
 from lossparity.conformance.record import Check, Run
 
@@ -180,7 +181,7 @@ def broken_run(*_: Any, **__: Any) -> Run:
     mismatch = dataclasses.replace(check, verdict="mismatch", reason="value = 1.0, want 2.0", error_ulp=9.0, margin=5.0)
     backends = {"sklearn": {"status": "complete", "asked": True, "reason": "", "last_words": "", "seconds": 0.1}}
     return Run(
-        {**running.host(), "backends": {}}, 0, ["lossparity", "run"], [mismatch], backends=backends, data=digest(0)
+        {**recording.host(), "backends": {}}, 0, ["lossparity", "run"], [mismatch], backends=backends, data=digest(0)
     )
 
 
