@@ -21,7 +21,6 @@ import lossparity
 from lossparity import cli
 from lossparity.conformance.cases import digest
 from lossparity.conformance.execution import environments, recording, upgrade
-from lossparity.conformance.execution import run as running
 from lossparity.conformance.execution.installers import BuildError, Installer, installed
 from lossparity.conformance.execution.pins import UnavailableError
 from lossparity.conformance.execution.upgrade import Plan
