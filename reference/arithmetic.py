@@ -22,6 +22,8 @@ with running errors, and in the dtype under test itself. So it may use only what
     constant(x)             x without its derivative, as the shift of a softmax
     nearest(x)              the closest float64 numbers, a plain array: to choose by, as the place of a maximum
     with_slopes(value, (x, slope), ...)      a value whose derivatives a framework writes by hand
+    custom(value, (x, back), ...)  a value whose derivative is not that of its operations: `back` takes the cotangent
+                            to that of x, in these words too, as a framework's handwritten kernel does
     total(x, axis, keepdims), take_label(x, labels, axis), one_hot(labels, classes)
 
 Every array of real numbers reaches a form as an `Operand`, in the common shape where the loss broadcasts; labels
@@ -468,10 +470,21 @@ def nearest(x: Operand) -> Array:
 
 def with_slopes(value: Operand, *slopes: tuple[Operand, Operand]) -> Operand:
     """`value` with a derivative in each x that is not its own but the given slope, elementwise in x."""
-    result = constant(value)
-    for x, slope in slopes:
-        result = result + product(x - constant(x), constant(slope))
-    return result
+
+    def times(slope: Operand) -> Callable[[Operand], Operand]:
+        return lambda g: product(g, slope)
+
+    return custom(value, *((x, times(slope)) for x, slope in slopes))
+
+
+def custom(value: Operand, *parents: tuple[Operand, Callable[[Operand], Operand]]) -> Operand:
+    """`value`, whose cotangent reaches each operand x through its own function instead of the operations of value."""
+    tape = value.tape
+
+    def back(rule: Callable[[Operand], Operand]) -> Callable[[Any], Any]:
+        return lambda g: rule(Operand(tape, g, (), False, -1)).number
+
+    return tape.record(value.number, *((x, back(rule)) for x, rule in parents))
 
 
 def one_hot(labels: Array, classes: int, axis: int = -1) -> Array:

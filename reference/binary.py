@@ -17,6 +17,7 @@ from lossparity.reference.arithmetic import (
     maximum,
     product,
     weighted,
+    where,
     with_slopes,
 )
 from lossparity.reference.arithmetic import (
@@ -207,5 +208,6 @@ def binary_cross_entropy_with_logits_textbook(
     w (v y softplus(-x) + (1 - y) softplus(x)), where no term is negative. Each is exact in both tails.
     """
     if pos_weight is None:
-        return weighted(log1p(exp(-absolute(input))) + (maximum(input, 0.0) - input * target), weight)
+        yes = input >= 0.0
+        return weighted(log1p(exp(where(yes, -input, input))) + (where(yes, input, 0.0) - input * target), weight)
     return weighted(product(pos_weight * target, softplus(-input)) + product(1.0 - target, softplus(input)), weight)

@@ -394,9 +394,22 @@ def cross_entropy_textbook(
 
     Of labels it is (1 - s) times -w_t log p_t, and s times the mean over the classes of -w_j log p_j.
     """
+    logs = log_softmax_textbook(input, min(input.ndim - 1, 1))
+    return cross_entropy_of(logs, input, target, weight, ignore_index, label_smoothing, unit_targets)
+
+
+def cross_entropy_of(
+    logs: Operand,
+    input: Operand,
+    target: Operand | Array,
+    weight: Operand | None,
+    ignore_index: int,
+    label_smoothing: float,
+    unit_targets: bool,
+) -> Any:
+    """The same of given log-probabilities, however they were computed."""
     axis, s = min(input.ndim - 1, 1), input.lift(label_smoothing)
     classes = input.shape[axis]
-    logs = log_softmax_textbook(input, axis)
     along = [classes if i == axis else 1 for i in range(input.ndim)]
     per_class = None if weight is None else weight.reshape(along)
     if isinstance(target, Operand):

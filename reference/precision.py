@@ -7,7 +7,8 @@ adds its own rounding: 1 unit roundoff for + - * / and the square root, 2 for ex
 pairwise sum of n, nothing where the result is exact (a change of sign, a maximum, a choice, a power of two, operands
 without error whose result the dtype holds). Below the dtype's smallest normal number it adds that number, which a
 processor may flush to 0 (float16, of which none is flushed: half its smallest number). Where rounding may have decided
-a comparison, what the two sides differ by is part of the bound. Beyond the largest number the bound is infinite.
+a comparison, what the two sides differ by is part of the bound. Beyond the largest number the bound is infinite, and
+the value stands for its sign (NaN where that is not sure).
 """
 
 from __future__ import annotations
@@ -45,6 +46,13 @@ class Format:
     def underflow(self) -> float:
         """The most that one operation loses below the smallest normal number."""
         return self.smallest if self.flushes else self.smallest * self.unit
+
+    def spacing(self, array: Array) -> Array:
+        """The distance of each number to the next larger one; beyond the largest as if there were more."""
+        exponent = np.frexp(np.where(np.isfinite(array), array, self.largest))[1]
+        least = math.frexp(self.smallest)[1]
+        spacing: Array = np.ldexp(1.0, np.maximum(exponent, least) - self.digits)
+        return spacing
 
     def round(self, array: Any) -> Array:
         """The nearest numbers of the dtype, ties to even, as an array that holds them (bfloat16: float32)."""
@@ -276,9 +284,11 @@ class Ball(NamedTuple):
 class Bounded:
     """float64, with the running error of the same computation in `dtype`; see the module's first lines."""
 
-    def __init__(self, dtype: str) -> None:
+    def __init__(self, dtype: str, range_of: str | None = None) -> None:
+        """range_of: the dtype whose largest number it is, where only some operations are in `dtype`."""
         self.format = FORMATS[dtype]
-        self.unit, self.tiny, self.largest_number = self.format.unit, self.format.underflow, self.format.largest
+        self.unit, self.tiny = self.format.unit, self.format.underflow
+        self.largest_number = FORMATS[range_of or dtype].largest
         self.tiny_sum = self.tiny if self.format.flushes else 0.0  # a sum below the smallest normal number is exact
         self.lift_number = functools.lru_cache(maxsize=256)(self._lift_number)
 
@@ -289,7 +299,16 @@ class Bounded:
     def lift(self, value: Any) -> Ball:
         if isinstance(value, (int, float)):
             return self.lift_number(float(value))
-        return Ball(np.asarray(value, dtype=np.float64))
+        array = np.asarray(value, dtype=np.float64)
+        if self.format.name != "float64":  # whoever computes in a narrower dtype than the input's rounds that first
+            held = self._holds(array) | np.isnan(array)
+            if not np.all(held):
+                with np.errstate(all="ignore"):
+                    size = np.abs(array)
+                    lost = np.where(size < self.format.smallest, self.tiny, size * self.unit)
+                    error = np.where(size > self.largest_number, np.inf, lost)
+                return Ball(array, np.where(held, 0.0, error))
+        return Ball(array)
 
     def shape(self, x: Ball) -> Shape:
         return np.shape(x.value)
@@ -365,7 +384,11 @@ class Bounded:
 
     def exp(self, x: Ball) -> Ball:
         z = np.exp(x.value)
-        error = None if x.error is None else z * np.expm1(x.error)
+        error: Any = None if x.error is None else z * np.expm1(x.error)
+        if x.error is not None and np.any(x.error > 1.0):
+            error = np.where(x.error > 1.0, np.exp(x.value + x.error), error)
+            # of what overflowed below 0 it is 0
+            error = np.where(np.isinf(x.error) & (x.value < -0.5 * self.largest_number), 0.0, error)
         exact = x.value == 0.0 if error is None else None
         return self._rounded(z, error, 2.0 * self.unit, self.tiny, (x,), exact, lambda: x.value == -np.inf)
 
@@ -449,7 +472,8 @@ class Bounded:
         above = np.max(x.value + x.error, axis=axis, keepdims=True) - top
         below = top - np.max(x.value - x.error, axis=axis, keepdims=True)
         error = np.maximum(above, below)
-        return Ball(top, np.where(np.isinf(top), 0.0, error))
+        error = np.where(np.isnan(error) & (np.max(_spread(x), axis=axis, keepdims=True) > 0.0), np.inf, error)
+        return Ball(top, np.where(np.isinf(top) | np.isnan(error), 0.0, error))
 
     def select(self, mask: Mask, x: Ball, y: Ball) -> Ball:
         value = np.where(mask.truth, x.value, y.value)
@@ -457,8 +481,9 @@ class Bounded:
             return Ball(value)
         error = np.where(mask.truth, _error(x), _error(y))
         if mask.doubt is not None:
-            gap = np.abs(x.value - y.value) + np.maximum(_error(x), _error(y))
-            error = np.where(mask.doubt & (gap > 0.0), gap, error)
+            apart = np.where((x.value == y.value) | (np.isnan(x.value) & np.isnan(y.value)), 0.0, x.value - y.value)
+            gap = np.abs(apart) + np.maximum(_error(x), _error(y))
+            error = np.where(mask.doubt, np.where(np.isnan(gap), np.inf, gap), error)
         return Ball(value, error)
 
     def extreme(self, mask: Mask, x: Ball, y: Ball) -> Ball:
@@ -475,7 +500,7 @@ class Bounded:
         if x.error is None and y.error is None:
             return Mask(truth)
         error = _error(x) + _error(y)
-        doubt = (np.abs(x.value - y.value) <= error) & (error > 0.0)
+        doubt = ~(np.abs(x.value - y.value) > error) & (error > 0.0)  # also of a number of which nothing is known
         return Mask(truth, doubt if doubt.any() else None)
 
     def constant(self, x: Ball) -> Ball:
@@ -511,12 +536,15 @@ class Bounded:
         before = 0.0 if error is None else error
         nought = (size == 0.0) & (before == 0.0) & zero()
         new = np.where((size - before < self.format.smallest) & ~nought, new + tiny, new)
-        new = np.where(size + new > self.largest_number, np.inf, new)
-        new = np.where(np.isnan(new), np.inf, new)
+        undefined = np.isnan(z)
+        over = (size + new > self.largest_number) & ~undefined
+        new = np.where(over | np.isnan(new), np.inf, new)
+        if np.any(over):  # an infinity in the dtype; where not even its sign is sure, nothing is known
+            z = np.where(over & ~(before < size), np.nan, z)
         if not np.all(np.isfinite(z)):
             sure = functools.reduce(np.logical_and, (_sure(each) for each in operands))
             given = functools.reduce(np.logical_or, (~np.isfinite(each.value) for each in operands)) | pole()
-            new = np.where((np.isnan(z) | (np.isinf(z) & given)) & sure, 0.0, new)
+            new = np.where((undefined | (np.isinf(z) & given)) & sure, 0.0, new)
         return Ball(z, new)
 
 
