@@ -74,6 +74,7 @@ OF_CALL = ("loss", "backend", "implementation", "case", "dtype", "device", "mode
 OF_LINE = ("aspect", "verdict", "reason", "declared", "result")  # result: of checks without numbers
 _PLACE = ("index", "got", "want", "tolerance", "at")
 _BLOCK = 4096  # checks that are made at a time
+_LARGEST = 2**62
 
 
 @dataclass
@@ -205,27 +206,41 @@ class Checks(Sequence[Check]):
         words, codes = self.codes(name)
         return [words[code] for code in codes.tolist()]
 
+    def distinct(self, *names: str) -> tuple[list[tuple[Any, ...]], Whole]:
+        """The combinations of these words there are, in order of appearance, and for each check which of them."""
+        columns = [self.codes(name) for name in names]
+        found, first, inner = np.unique(
+            combined([(codes, len(words)) for words, codes in columns]), return_index=True, return_inverse=True
+        )
+        order = np.argsort(first)
+        rows = first[order].tolist()
+        combinations = zip(*([words[codes[row]] for row in rows] for words, codes in columns), strict=True)
+        place = np.empty(len(found), np.int64)
+        place[order] = np.arange(len(found))
+        return list(combinations), place[inner.reshape(-1)]
+
     def tally(self, *names: str) -> Counter[tuple[str, ...]]:
         """How many checks there are of each combination, in order of appearance."""
-        total, tables = np.zeros(len(self), np.int64), []
-        for name in names:
-            words, codes = self.codes(name)
-            total = total * len(words) + codes
-            tables.append(words)
-        found, first, counts = np.unique(total, return_index=True, return_counts=True)
-        counted: Counter[tuple[str, ...]] = Counter()
-        for at in np.argsort(first).tolist():
-            code, words = int(found[at]), []
-            for table in reversed(tables):
-                code, inner = divmod(code, len(table))
-                words.append(table[inner])
-            counted[tuple(reversed(words))] = int(counts[at])
-        return counted
+        combinations, which = self.distinct(*names)
+        return Counter(dict(zip(combinations, np.bincount(which).tolist(), strict=True)))
 
     def is_in(self, name: str, wanted: Container[str]) -> NDArray[np.bool_]:
         """For each check, whether its word is one of these."""
         words, codes = self.codes(name)
         return np.array([word in wanted for word in words], dtype=bool)[codes]
+
+    def ids(self) -> list[str]:
+        """Every check's ID."""
+        columns = [self.column(name) for name in PARTS]
+        found = list(map("/".join, zip(*columns, strict=True)))
+        for row in np.flatnonzero(self.odd()).tolist():
+            found[row] = self.tables.ids[row if self.rows is None else int(self.rows[row])]
+        return found
+
+    def odd(self) -> NDArray[np.bool_]:
+        """Whether each check's ID is not made of its parts."""
+        stood = np.arange(len(self)) if self.rows is None else self.rows
+        return np.isin(stood, np.fromiter(self.tables.ids, np.int64))
 
     def where(self, **wanted: Container[str]) -> Checks:
         """Those whose words are among the wanted ones: `where(verdict=FAILING, backend=["torch"])`."""
@@ -294,6 +309,18 @@ class Checks(Sequence[Check]):
                 index, want, inputs = worst
                 worst = {"index": index, "got": got[at], "want": want, "tolerance": tolerance[at], "at": inputs}
             yield worst
+
+
+def combined(columns: Sequence[tuple[Whole, int]]) -> Whole:
+    """A number for each row's combination of codes; each column comes with a size that its codes are below."""
+    total, size = np.zeros(len(columns[0][0]), np.int64), 1
+    for codes, n in columns:
+        if size * n > _LARGEST:
+            total = np.unique(total, return_inverse=True)[1].reshape(-1)
+            size = len(total)
+        total = total * n + codes
+        size *= n
+    return total
 
 
 def _fill(column: list[Any], places: Iterable[int], values: Iterable[Any]) -> None:

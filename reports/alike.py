@@ -12,13 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lossparity.conformance.checks import PARTS, Checks, Floats, Vectors, Whole
+from lossparity.conformance.checks import PARTS, Checks, Floats, Vectors, Whole, combined
 from lossparity.reports.changes import RAN
 from lossparity.reports.findings import HOLDING
 from lossparity.reports.movement import DRIFT_MARGIN, DRIFT_ULP, roundoffs, usual_by_check
 
 _AT_A_TIME = 50_000  # pairs of results
-_LARGEST = 2**62
 
 Mask = NDArray[np.bool_]
 
@@ -40,10 +39,7 @@ class Alike:
 def alike(before: Checks, after: Checks, factor: float) -> Alike:
     """Every pair with the same verdict by the same declarations, that moved within rounding and has not drifted."""
     nothing = Alike(np.zeros(len(before), bool), np.zeros(len(after), bool))
-    keys = _keys(before, after)
-    if keys is None:
-        return nothing
-    i, j = _pairs(*keys)
+    i, j = _pairs(*_keys(before, after))
     i, j = _kept(i, j, _same(before, after, "verdict", i, j) & _same(before, after, "declared", i, j))
     ran = before.is_in("verdict", RAN)[i] & ~_of_declarations(before)[i]
     sizes = np.zeros(len(i))
@@ -57,28 +53,19 @@ def alike(before: Checks, after: Checks, factor: float) -> Alike:
     return Alike(nothing.before, nothing.after, int(calm.sum()) - rounding, rounding, compared)
 
 
-def _keys(before: Checks, after: Checks) -> tuple[Whole, Whole] | None:
-    """A number for each check's ID, the same on both sides; -1 for an ID that is not made of its parts.
-
-    None where there are more combinations than numbers.
-    """
-    keys = [np.zeros(len(side), np.int64) for side in (before, after)]
-    combinations = 1
+def _keys(before: Checks, after: Checks) -> tuple[Whole, Whole]:
+    """A number for each check's ID, the same on both sides; -1 for an ID that is not made of its parts."""
+    columns = []
     for name in PARTS:
         number: dict[str, int] = {}
-        columns = []
+        sides = []
         for side in (before, after):
             words, codes = side.codes(name)
-            columns.append(np.array([number.setdefault(word, len(number)) for word in words], dtype=np.int64)[codes])
-        combinations *= len(number) + 1
-        if combinations > _LARGEST:
-            return None
-        keys = [key * len(number) + column for key, column in zip(keys, columns, strict=True)]
-    for side, key in zip((before, after), keys, strict=True):
-        if side.tables.ids:
-            stood = np.arange(len(side)) if side.rows is None else side.rows
-            key[np.isin(stood, np.fromiter(side.tables.ids, np.int64))] = -1
-    return keys[0], keys[1]
+            sides.append(np.array([number.setdefault(word, len(number)) for word in words], dtype=np.int64)[codes])
+        columns.append((np.concatenate(sides), len(number)))
+    keys = combined(columns)
+    keys[np.concatenate([before.odd(), after.odd()])] = -1
+    return keys[: len(before)], keys[len(before) :]
 
 
 def _pairs(one: Whole, other: Whole) -> tuple[Whole, Whole]:

@@ -21,6 +21,7 @@ import pytest
 
 import lossparity
 from lossparity.conformance import layout, packed, record
+from lossparity.conformance.checks import combined
 from lossparity.conformance.record import VERDICTS, Check, Checks, RecordError, Run
 
 
@@ -400,8 +401,23 @@ def test_columns_answer_as_a_loop_over_the_checks_does() -> None:
     assert chosen.has("error_ulp").tolist() == [each.error_ulp is not None for each in wanted]
     given = [math.nan if each.error_ulp is None else each.error_ulp for each in wanted]
     np.testing.assert_array_equal(chosen.numbers("error_ulp"), given)
+    assert found.ids() == [each.id for each in checks]
+    assert chosen.ids() == [each.id for each in wanted]
+    combinations, which = chosen.distinct("implementation", "dtype", "aspect")
+    assert combinations == list(dict.fromkeys((c.implementation, c.dtype, c.aspect) for c in wanted))
+    assert [combinations[i] for i in which] == [(c.implementation, c.dtype, c.aspect) for c in wanted]
     assert Checks.of([]).tally("verdict") == {}
     assert len(found.where(verdict=())) == 0
+
+
+def test_combinations_are_told_apart_however_many_there_might_be() -> None:
+    draw = np.random.default_rng(4)
+    columns = [(draw.integers(0, 50, 400) * (2**30 // 50), 2**30) for _ in range(7)]  # 2**210 combinations
+    keys = combined(columns)
+    rows = list(zip(*(codes.tolist() for codes, _ in columns), strict=True))
+    again = combined([(np.append(codes, codes[:9]), n) for codes, n in columns])
+    assert len(set(keys.tolist())) == len(set(rows))
+    assert again[400:].tolist() == again[:9].tolist()
 
 
 def test_a_selection_is_saved_without_what_it_leaves_out(tmp_path: Path) -> None:

@@ -62,23 +62,29 @@ def judged(
 
 def _chosen(run: Any, selection: Any) -> Any:
     """The part of a record that a selection asks for."""
+    import numpy as np
+
     from lossparity.conformance.cases import CASES
     from lossparity.conformance.matrix import compile_expression
+    from lossparity.conformance.record import Checks
 
-    slow = {(loss, name) for loss, cases in CASES.items() for name, case in cases.items() if not case.quick}
-    wanted = compile_expression(selection.expression)
-
-    def chosen(check: Any) -> bool:
-        return check.loss == "*" or (  # a backend that did not run at all
-            check.loss in (selection.losses or (check.loss,))
-            and check.dtype in ((*selection.dtypes, "any") if selection.dtypes else (check.dtype,))
-            and check.device in (selection.devices or (check.device,))
-            and check.mode in (selection.modes or (check.mode,))
-            and not (selection.quick and (check.loss, check.case) in slow)
-            and wanted(check.id)
-        )
-
-    part = dataclasses.replace(run, checks=[check for check in run.checks if chosen(check)])
+    checks = Checks.of(run.checks)
+    chosen = np.ones(len(checks), bool)
+    dtypes = (*selection.dtypes, "any") if selection.dtypes else ()
+    asked = {"loss": selection.losses, "dtype": dtypes, "device": selection.devices, "mode": selection.modes}
+    for name, words in asked.items():
+        if words:
+            chosen &= checks.is_in(name, words)
+    if selection.quick:
+        slow = {(loss, name) for loss, cases in CASES.items() for name, case in cases.items() if not case.quick}
+        cases, which = checks.distinct("loss", "case")
+        chosen &= ~np.array([case in slow for case in cases], dtype=bool)[which]
+    if selection.expression:
+        wanted = compile_expression(selection.expression)
+        left = np.flatnonzero(chosen)
+        chosen[left] = [wanted(identifier) for identifier in checks.take(left).ids()]
+    whole = checks.is_in("loss", ["*"])  # a backend that did not run at all
+    part = dataclasses.replace(run, checks=checks.take(chosen | whole))
     if selection.losses:
         part.implementations = {k: v for k, v in run.implementations.items() if k.split("/")[0] in selection.losses}
         part.census = {}
