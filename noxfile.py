@@ -5,6 +5,7 @@
     nox -s sklearn -- --version 1.5.2       one backend, one version
     nox -s torch -- --device cuda:0 -x      a device, and any pytest argument
     nox -s certify                          the worst inputs of every loss, into CERTIFICATE.md
+    nox -s vacuity                          1,000 seeds, none of which makes a row of the case table say nothing
     nox -s gate -- --from scikit-learn==1.4.2 --to scikit-learn==1.5.2    may this upgrade go in?
 
 Frameworks live in environments of their own, one per vendor (torch with torchvision, TensorFlow with Keras,
@@ -131,6 +132,13 @@ def certify(session: nox.Session) -> None:
     """The worst inputs of every loss: writes CERTIFICATE.md, fails beyond the bar: -- [loss] [--seed N] [--steps N]."""
     session.install("-e", ".[test]", "gmpy2")
     session.run("python", "-m", "certify", *session.posargs, env={"PYTHONPATH": str(HERE / "tests")})
+
+
+@nox.session
+def vacuity(session: nox.Session) -> None:
+    """That no seed makes a row of the case table say nothing: -- [number of seeds], 1,000 if none is given."""
+    session.install("-e", ".[test]")
+    session.run("python", "tests/conformance/test_vacuity.py", *(session.posargs or ["1000"]))
 
 
 @nox.session

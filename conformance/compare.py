@@ -129,19 +129,6 @@ def _inputs_at(index: tuple[Any, ...], arguments: Mapping[str, Any]) -> dict[str
     return found
 
 
-def moved(one: tolerance.Expected, other: tolerance.Expected) -> bool:
-    """Whether two expectations differ by more than their tolerances anywhere."""
-    if one.value.shape != other.value.shape or one.gradients.keys() != other.gradients.keys():
-        return True
-    with np.errstate(all="ignore"):
-        return bool(
-            np.any(np.abs(one.value - other.value) > one.value_tolerance)
-            or any(
-                np.any(np.abs(g - other.gradients[n]) > one.gradient_tolerances[n]) for n, g in one.gradients.items()
-            )
-        )
-
-
 def describe(error: BaseException | None) -> str:
     """An exception's class and first line."""
     first = str(error).strip().split("\n")[0]

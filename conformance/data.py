@@ -56,6 +56,17 @@ def reals(*shape: int, low: float = -4.0, high: float = 4.0) -> Recipe:
     return Recipe(lambda stream: low + (high - low) * stream.units(shape))
 
 
+def scores(*shape: int, near: int = 2, within: float = 0.5) -> Recipe:
+    """Uniform in (-4, 4), the first `near` of them in (-within, within): not beyond a margin, whatever the targets."""
+
+    def draw(stream: Stream) -> Array:
+        drawn = -4.0 + 8.0 * stream.units(shape)
+        drawn.reshape(-1)[:near] *= within / 4.0
+        return drawn
+
+    return Recipe(draw)
+
+
 def positives(*shape: int, low: float = 0.25, high: float = 2.0) -> Recipe:
     """Uniform in (low, high), for weights."""
     return reals(*shape, low=low, high=high)
@@ -123,10 +134,12 @@ def one_hot(*shape: int, axis: int = 1) -> Recipe:
 
 
 def boxes(*shape: int, low: float = 0.0, high: float = 8.0) -> Recipe:
-    """Boxes xyxy with 0.5 <= width, height <= 4.5; two draws of the same shape often overlap."""
+    """Boxes xyxy with 0.5 <= width, height <= 4.5; the first two of two draws overlap, the others often."""
 
     def draw(stream: Stream) -> Array:
-        corner = low + (high - low) * 0.5 * stream.units((*shape, 2))
+        way = stream.units((*shape, 2))
+        way[0] *= min(1.0, 0.5 / (high - low))  # its corner lies within 0.25 of `low`, and the box is longer than that
+        corner = low + (high - low) * 0.5 * way
         return np.concatenate([corner, corner + 0.5 + 4.0 * stream.units((*shape, 2))], axis=-1)
 
     return Recipe(draw)

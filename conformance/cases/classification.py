@@ -16,6 +16,7 @@ from lossparity.conformance.data import (
     one_hot,
     positives,
     reals,
+    scores,
     signs,
     simplex,
     strided,
@@ -288,14 +289,14 @@ def _kl_div() -> Iterator[Case]:
 
 def _hinge(name: str) -> Iterator[Case]:
     row = functools.partial(rows, name)
-    x, y = reals(3, 4), signs(3, 4)
+    x, y = scores(3, 4), signs(3, 4)
     yield from row("plain", {"input": x, "target": y}, reductions=UNWEIGHTED)
     yield from row("one-element", {"input": reals(1, low=-0.5, high=0.5), "target": signs(1)})
-    yield from row("vector", {"input": reals(6), "target": signs(6)}, reductions=UNWEIGHTED)
+    yield from row("vector", {"input": scores(6), "target": signs(6)}, reductions=UNWEIGHTED)
     # |x| < 1: no prediction is beyond the margin, so no weight is lost
     weighted = {"input": reals(6, low=-0.75, high=0.75), "target": signs(6), "sample_weight": positives(6)}
     yield from row("vector-sample-weight", weighted, reductions=WEIGHTED)
-    yield from row("rank3", {"input": reals(2, 3, 2), "target": signs(2, 3, 2)})
+    yield from row("rank3", {"input": scores(2, 3, 2), "target": signs(2, 3, 2)})
     yield from row("strided", {"input": strided(x), "target": strided(y)}, tags="strided")
     yield from row(
         "kink", {"input": given([1.0, -1.0, 0.5, 1.0]), "target": given([1.0, -1.0, 1.0, -1.0])}, tags="kink"
@@ -309,7 +310,7 @@ def _hinge(name: str) -> Iterator[Case]:
     yield from row(
         "sample-weight-full", {"input": x, "target": y, "sample_weight": positives(3, 4)}, reductions=WEIGHTED
     )
-    yield from row("one-sign", {"input": reals(6), "target": given([1.0] * 6)})
+    yield from row("one-sign", {"input": scores(6), "target": given([1.0] * 6)})
     yield from row("nan-input", {"input": given([np.nan, 0.5]), "target": given([1.0, -1.0])}, tags="nan")
     yield from row("bits", {"input": reals(6), "target": bits(6)}, tags="error", reductions=("none", "mean"))
     yield from row("bad-shapes", {"input": x, "target": signs(3, 3)}, tags="error", reductions=("mean",))
@@ -319,7 +320,7 @@ def _hinge(name: str) -> Iterator[Case]:
 def _categorical_hinge() -> Iterator[Case]:
     name = "categorical_hinge_loss"
     row = functools.partial(rows, name)
-    x, y = reals(5, 3), labels(5, classes=3)
+    x, y = scores(5, 3, near=6, within=0.25), labels(5, classes=3)  # the first two rows fall short of the margin
     yield from row("plain", {"input": x, "target": y}, reductions=UNWEIGHTED)
     yield from row("one-hot", {"input": x, "target": one_hot(5, 3)}, reductions=UNWEIGHTED)
     yield from row("one-element", {"input": reals(1, 3, low=-0.25, high=0.25), "target": labels(1, classes=3)})

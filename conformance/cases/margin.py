@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from lossparity.conformance.cases.table import UNWEIGHTED, WEIGHTED, Case, rows
-from lossparity.conformance.data import Recipe, bits, given, positives, reals, signs, strided
+from lossparity.conformance.data import Recipe, bits, given, positives, reals, scores, signs, strided
 
 # Inputs on both sides of the margin 1 and at it, for either target.
 AT_1 = given([1.0, 0.5, 2.0, 1.0, -1.0])
@@ -27,7 +27,7 @@ def _each(name: str, inputs: tuple[str, ...]) -> Iterator[Case]:
     row = functools.partial(rows, name)
 
     def drawn(*shape: int, target: Recipe | None = None) -> dict[str, Recipe]:
-        return {**{each: reals(*shape) for each in inputs}, "target": signs(*shape) if target is None else target}
+        return {**{each: scores(*shape) for each in inputs}, "target": signs(*shape) if target is None else target}
 
     plain = drawn(6, 4)  # so many that some of them lose, whatever the seed
     yield from row("plain", plain, reductions=UNWEIGHTED)
@@ -36,13 +36,13 @@ def _each(name: str, inputs: tuple[str, ...]) -> Iterator[Case]:
     yield from row("one-element", drawn(1, target=given([-1.0])), {"margin": 8.5})
     yield from row("rank4", drawn(2, 3, 2, 2))
     yield from row("strided", {each: strided(recipe) for each, recipe in plain.items()}, tags="strided")
-    yield from row("broadcast-row", drawn(3, 4, target=signs(1, 4)), tags="broadcast")
+    yield from row("broadcast-row", drawn(6, 4, target=signs(1, 4)), tags="broadcast")
     yield from row("broadcast-outer", drawn(3, 1, target=signs(1, 4)), tags="broadcast")
     yield from row("broadcast-rank", drawn(3, target=given([[1.0], [-1.0], [-1.0]])), tags="broadcast")
     yield from row("empty", dict.fromkeys(plain, given(np.zeros((0, 4)))), tags="empty nan")
     far = {"input2": given([-1e4, 1e4, 0.5, 3.0]), inputs[0]: given([1e4, -1e4, 1e4, -1e4])}
-    scores = {each: far[each] for each in inputs}
-    yield from row("far", {**scores, "target": given([1.0, -1.0, -1.0, 1.0])}, tags="saturated")
+    apart = {each: far[each] for each in inputs}
+    yield from row("far", {**apart, "target": given([1.0, -1.0, -1.0, 1.0])}, tags="saturated")
     for side in (1.0, -1.0):
         yield from row(f"target{side:g}", drawn(6, 4, target=given([[side] * 4] * 6)))
     for margin in (0.5, 0.3, 2.0, -0.5):

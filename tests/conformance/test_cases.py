@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,6 @@ from lossparity.conformance.cases import CASES, DTYPES, TAGS, Case, digest
 from lossparity.conformance.cases.table import rows
 from lossparity.conformance.data import Recipe, Stream
 from lossparity.conformance.describe import DEFINITIONS
-from lossparity.conformance.judge import Judge
 
 EVERY = [case for cases in CASES.values() for case in cases.values()]
 
@@ -88,7 +86,8 @@ PINNED: dict[str, tuple[Recipe, str]] = {
     "marked": (data.labels(9, classes=4, mark=-100), "e0e869572fdf8369"),
     "simplex": (data.simplex(4, 3), "4498aa44db602664"),
     "one_hot": (data.one_hot(4, 3), "62016b9214f41fcb"),
-    "boxes": (data.boxes(3), "305f7f5d5e584fd1"),
+    "boxes": (data.boxes(3), "d41d7a02ded11afc"),
+    "scores": (data.scores(3, 4), "522b328e7196dab1"),
 }
 
 
@@ -163,18 +162,6 @@ def test_a_cotangent_keeps_away_from_0_and_has_both_signs() -> None:
 
 
 # --- what the cases say
-
-
-@pytest.mark.parametrize("seed", [0, 1])
-def test_no_case_is_vacuous(seed: int, judge_of: Callable[[int], Judge]) -> None:
-    found = [
-        f"{case.loss}/{case.name}/{dtype}: {why}"
-        for case in EVERY
-        if "error" not in case.tags
-        for dtype in case.dtypes
-        if (why := judge_of(seed).vacuous(case, dtype))
-    ]
-    assert found == []
 
 
 @pytest.mark.parametrize("seed", [0, 1])
