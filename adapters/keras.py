@@ -8,13 +8,10 @@ the reference: `axis` says so where there is one, and `classes_last` moves it wh
 from __future__ import annotations
 
 import inspect
-import os
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # read once, when Keras is imported
 
 import keras
 import tensorflow as tf

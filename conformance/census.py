@@ -41,7 +41,7 @@ def census(module: ModuleType) -> dict[str, Any]:
     found = {name: dict(losses(module, name)) for name in getattr(module, "NAMESPACES", ())}
     everything = {name: thing for namespace in found.values() for name, thing in namespace.items()}
     excluded = {name: exclusions[name] for name in everything if name in exclusions}
-    adapted = [resolve(module, each.name) for each in module.IMPLEMENTATIONS]
+    adapted = [resolve(module, each.entry_point) for each in module.IMPLEMENTATIONS]
     settled = {id(thing) for thing in (*adapted, *(everything[name] for name in excluded))}
     uncovered: dict[int, str] = {}
     for name, thing in everything.items():

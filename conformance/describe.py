@@ -72,7 +72,7 @@ def describe_implementations(backend: str, module: ModuleType) -> dict[str, Any]
             "known_issues": [
                 {"name": k.name, "reason": k.reason, "link": k.link, "versions": k.versions} for k in each.known_issues
             ],
-            "signature": signature(module, each.name),
+            "signature": signature(module, each.entry_point),
             "warnings": [],
         }
         for each in module.IMPLEMENTATIONS

@@ -115,7 +115,7 @@ def _reproducer(
     engine = judge.engine
     request = judge.request(implementation, case, check.dtype, check.device)
     tensors = {name: engine.place(array, check.device, check.dtype) for name, array in request.arrays.items()}
-    imports, statements = straight(implementation.function, implementation.name, tensors, request.options)
+    imports, statements = straight(implementation.function, implementation.entry_point, tensors, request.options)
     argument = check.aspect.partition(":")[2]
     sketch = engines.Sketch(
         request,

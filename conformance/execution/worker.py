@@ -83,10 +83,12 @@ def environment(name: str) -> dict[str, Any]:
 
     from lossparity import adapters
 
+    engine = adapters.load(name).ENGINE
     return {
         "python": platform.python_version(),
         "packages": {**adapters.BACKENDS[name].versions(), "numpy": np.__version__},
-        "devices": list(adapters.load(name).ENGINE.devices()),
+        "engine": {"name": engine.__name__.rpartition(".")[2], "version": engine.version()},
+        "devices": list(engine.devices()),
     }
 
 

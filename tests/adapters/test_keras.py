@@ -10,6 +10,7 @@ import numpy as np
 import own_process
 import pytest
 
+from lossparity import adapters
 from lossparity.adapters.base import Request
 
 if not own_process.is_own("keras"):
@@ -18,7 +19,7 @@ if not own_process.is_own("keras"):
         own_process.passes("keras", __file__)
 
 else:
-    adapter = importlib.import_module("lossparity.adapters.keras")
+    adapter: Any = adapters.load("keras")
     keras = importlib.import_module("keras")
     tf = importlib.import_module("tensorflow")
 

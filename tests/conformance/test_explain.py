@@ -252,7 +252,7 @@ def test_what_is_no_id_is_refused_in_words(identifier: str, words: str, capsys: 
 
 def test_a_missing_backend_is_named_with_the_line_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     absent: Any = adapters.Backend(
-        "absent", "lossparity.adapters.absent", ("absent.",), ("no_such_package",), (), "no-such-package"
+        "absent", "lossparity.adapters.absent", ("absent.",), ("no_such_package",), (), ("no-such-package",)
     )
     monkeypatch.setitem(adapters.BACKENDS, "absent", absent)
     with pytest.raises(ValueError, match="no_such_package is not installed: python -m pip install no-such-package"):

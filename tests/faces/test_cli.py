@@ -38,7 +38,7 @@ def call(*words: str) -> int:
 
 @pytest.fixture
 def absent(monkeypatch: pytest.MonkeyPatch) -> str:
-    backend = Backend("absent", "lossparity.adapters.absent", ("absent.",), ("no_such_package",), (), "no-such-package")
+    backend = Backend("absent", "lossparity.adapters.absent", ("absent.",), ("no_such_package",), (), ("no-such-package",))
     monkeypatch.setitem(adapters.BACKENDS, "absent", backend)
     return "absent"
 
