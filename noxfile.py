@@ -30,7 +30,6 @@ nox.options.sessions = ["parity"]
 HERE = Path(__file__).parent
 
 
-
 def _registered() -> dict[str, Any]:
     """The rows of adapters/__init__.py, which needs nothing but Python: what a backend is stands there alone."""
     specification = importlib.util.spec_from_file_location("lossparity_backends", HERE / "adapters" / "__init__.py")

@@ -1,9 +1,9 @@
 """The backends: one module and one row each, registered here. Nothing here imports a framework until `load` is called.
 
-What a backend is stands once, in its row: noxfile.py, the extras in pyproject.toml, the suite's own tests and the census
-follow from it. A package from outside registers under the entry-point group `lossparity.adapters`: the entry point
-gives its `Backend`, and its module must import no framework (examples/backend is one, whole). It is then everywhere a
-backend is.
+What a backend is stands once, in its row: noxfile.py, the extras in pyproject.toml, the suite's own tests and the
+census follow from it. A package from outside registers under the entry-point group `lossparity.adapters`: the entry
+point gives its `Backend`, and its module must import no framework (examples/backend is one, whole). It is then
+everywhere a backend is.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ import importlib.metadata
 import importlib.util
 import os
 import re
+import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 GROUP = "lossparity.adapters"
 
@@ -31,9 +33,10 @@ class Backend:
     imports: the top-level packages without which the backend is not run.
     distributions: whose versions go into the record; the first is the one that declarations name the versions of.
     requires: what pip installs; the extra of its name in pyproject.toml.
-    engines: the engines that it has declarations for, each with the environment variables that choose it; the first is
-        the default, which no check's ID names. One engine, without variables, is all that most have.
-    home: the backends that nox installs into one environment have one home.
+    engine: the engine that its declarations are for (adapters/engines).
+    variables: the environment variables that choose it where the library stands on several.
+    marked: whether its implementations' names end in "@engine": the library's names alone mean another engine.
+    home: the backends that nox installs into one environment have one home, and tests give each home a process.
     """
 
     name: str
@@ -42,7 +45,9 @@ class Backend:
     imports: tuple[str, ...]
     distributions: tuple[str, ...]
     requires: tuple[str, ...]
-    engines: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    engine: str
+    variables: Mapping[str, str] = field(default_factory=dict)
+    marked: bool = False
     home: str = ""
 
     @property
@@ -50,25 +55,25 @@ class Backend:
         """What to hand to `pip install` to get it."""
         return " ".join(re.split(r"[<>=!~;\[ ]", each)[0] for each in self.requires)
 
-    def engine(self) -> str | None:
-        """The engine that the environment variables choose; None where that is one without declarations."""
-        default = next(iter(self.engines.values()), {})
-        for name, variables in self.engines.items():
-            if all(os.environ.get(key, default.get(key)) == value for key, value in variables.items()):
-                return name
+    def has(self, implementation: str) -> bool:
+        """Whether an implementation of this name is one of its, by how the name begins and ends."""
+        engine = implementation.partition("@")[2]
+        return implementation.startswith(self.namespaces) and engine == (self.engine if self.marked else "")
+
+    def refused(self) -> str | None:
+        """Why the environment variables keep the backend from its engine; None if they do not."""
+        for key, value in self.variables.items():
+            if os.environ.get(key, value) != value:
+                return f"{key}={os.environ[key]} is set, and {self.name} is declared for {key}={value}: unset it"
         return None
 
     def missing(self) -> str | None:
         """Why the backend cannot run here, with what mends it; None if it can."""
         absent = [name for name in self.imports if importlib.util.find_spec(name) is None]
-        if absent:
-            verb = "is" if len(absent) == 1 else "are"
-            return f"{' and '.join(absent)} {verb} not installed: python -m pip install {self.install}"
-        if self.engine() is None and self.engines:
-            keys = dict.fromkeys(key for variables in self.engines.values() for key in variables)
-            given = ", ".join(f"{key}={os.environ[key]}" for key in keys if key in os.environ)
-            return f"{given}: {self.name} has declarations for {' and '.join(self.engines)} alone; unset it"
-        return None
+        if not absent:
+            return self.refused()
+        verb = "is" if len(absent) == 1 else "are"
+        return f"{' and '.join(absent)} {verb} not installed: python -m pip install {self.install}"
 
     def versions(self) -> dict[str, str]:
         """The installed version of each distribution."""
@@ -86,25 +91,65 @@ class Backend:
 
 
 _TENSORFLOW = ("tensorflow", "tensorflow-cpu")
-_KERAS = {"tensorflow": {"KERAS_BACKEND": "tensorflow"}}
 
 # In this order when several are imported into one process: torchvision must come before tensorflow.
 OURS = (
-    Backend("torch", "lossparity.adapters.torch", ("torch.",), ("torch",), ("torch",), ("torch>=2.0",),
-            {"torch": {}}, "torch"),
-    Backend("torchvision", "lossparity.adapters.torchvision", ("torchvision.",), ("torch", "torchvision"),
-            ("torchvision", "torch"), ("torch>=2.0", "torchvision>=0.15"), {"torch": {}}, "torch"),
-    Backend("tensorflow", "lossparity.adapters.tensorflow", ("tf.",), ("tensorflow",), _TENSORFLOW,
-            ("tensorflow>=2.13",), {"tensorflow": {}}, "tensorflow"),
-    Backend("keras", "lossparity.adapters.keras", ("keras.",), ("tensorflow", "keras"), ("keras", *_TENSORFLOW),
-            ("tensorflow>=2.13", "keras>=2.13"), _KERAS, "tensorflow"),
-    Backend("sklearn", "lossparity.adapters.sklearn", ("sklearn.",), ("sklearn",), ("scikit-learn", "scipy"),
-            ("scikit-learn>=1.2",), {"numpy": {}}, "sklearn"),
-)  # fmt: skip
+    Backend(
+        "torch",
+        module="lossparity.adapters.torch",
+        namespaces=("torch.",),
+        imports=("torch",),
+        distributions=("torch",),
+        requires=("torch>=2.0",),
+        engine="torch",
+        home="torch",
+    ),
+    Backend(
+        "torchvision",
+        module="lossparity.adapters.torchvision",
+        namespaces=("torchvision.",),
+        imports=("torch", "torchvision"),
+        distributions=("torchvision", "torch"),
+        requires=("torch>=2.0", "torchvision>=0.15"),
+        engine="torch",
+        home="torch",
+    ),
+    Backend(
+        "tensorflow",
+        module="lossparity.adapters.tensorflow",
+        namespaces=("tf.",),
+        imports=("tensorflow",),
+        distributions=_TENSORFLOW,
+        requires=("tensorflow>=2.13",),
+        engine="tensorflow",
+        home="tensorflow",
+    ),
+    Backend(
+        "keras",
+        module="lossparity.adapters.keras",
+        namespaces=("keras.",),
+        imports=("tensorflow", "keras"),
+        distributions=("keras", *_TENSORFLOW),
+        requires=("tensorflow>=2.13", "keras>=2.13"),
+        engine="tensorflow",
+        variables={"KERAS_BACKEND": "tensorflow"},
+        home="tensorflow",
+    ),
+    Backend(
+        "sklearn",
+        module="lossparity.adapters.sklearn",
+        namespaces=("sklearn.",),
+        imports=("sklearn",),
+        distributions=("scikit-learn", "scipy"),
+        requires=("scikit-learn>=1.2",),
+        engine="numpy",
+        home="sklearn",
+    ),
+)
 
 
 def _outside() -> Iterator[Backend]:
-    """The backends of other packages. One that does not load, or takes a name that is taken, is left out and said so."""
+    """The backends of other packages; what does not load, or takes a name that is taken, is left out with a warning."""
     taken = {backend.name for backend in OURS}
     for entry in importlib.metadata.entry_points(group=GROUP):
         try:
@@ -121,31 +166,45 @@ def _outside() -> Iterator[Backend]:
         yield backend
 
 
-BACKENDS: dict[str, Backend] = {backend.name: backend for backend in (*OURS, *_outside())}
+def __getattr__(name: str) -> Any:
+    """BACKENDS, found when it is first asked for: an outside package that is imported first imports this module."""
+    if name != "BACKENDS":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return globals().setdefault(name, {backend.name: backend for backend in (*OURS, *_outside())})
+
+
+if TYPE_CHECKING:
+    BACKENDS: dict[str, Backend]
 
 
 def load(name: str) -> ModuleType:
-    """Import a backend's adapter, and with it the framework, on the engine that the environment chooses.
+    """Import a backend's adapter, and with it the framework, on the engine that it is registered for.
 
-    On another engine than the default, each implementation's name ends in "@engine". ImportError where there is none.
+    ImportError where the adapter runs on another one here: its declarations would be of nothing.
     """
-    backend = BACKENDS[name]
-    chosen = backend.engine()
-    if backend.engines and chosen is None:
-        raise ImportError(str(backend.missing()))
-    for key, value in backend.engines.get(chosen or "", {}).items():
-        os.environ.setdefault(key, value)
+    backend: Backend = sys.modules[__name__].BACKENDS[name]
+    refused = backend.refused()
+    if refused:
+        raise ImportError(refused)
+    os.environ.update(backend.variables)
     module = importlib.import_module(backend.module)
-    found = module.ENGINE.__name__.rpartition(".")[2]
-    if backend.engines and found != chosen:
-        raise ImportError(f"{name} runs on {found} here, and has declarations for {' and '.join(backend.engines)} alone")
-    if backend.engines and found != next(iter(backend.engines)):
+    found = engine_of(module)
+    if found != backend.engine:
+        raise ImportError(
+            f"{name} is registered for the engine {backend.engine}; {backend.module} runs on {found} here"
+        )
+    if backend.marked:
         module.IMPLEMENTATIONS[:] = [_on(found, each) for each in module.IMPLEMENTATIONS]
     return module
 
 
-def _on(engine: str, implementation: object) -> object:
+def engine_of(module: ModuleType) -> str:
+    """The name of the engine that an adapter runs on."""
+    return str(module.ENGINE.__name__.rpartition(".")[2])
+
+
+def _on(engine: str, implementation: Any) -> Any:
+    """An implementation under the name that it has on an engine which is not the usual one of its library."""
     names = {key: getattr(implementation, key) for key in ("name", "twin")}
-    ending = f"@{engine}"
-    named = {key: name if not name or name.endswith(ending) else name + ending for key, name in names.items()}
-    return dataclasses.replace(implementation, **named)  # type: ignore[type-var]
+    named = {key: f"{name.partition('@')[0]}@{engine}" for key, name in names.items() if name}
+    return dataclasses.replace(implementation, **named)

@@ -11,9 +11,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 import keras
+import numpy as np
 import tensorflow as tf
 from packaging.version import Version
 

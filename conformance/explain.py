@@ -79,8 +79,7 @@ def _find(identifier: str) -> tuple[str, ModuleType, Check]:
     if loss not in DEFINITIONS:
         raise SelectionError(f"unknown loss {loss!r} in {identifier!r}; there are {', '.join(DEFINITIONS)}")
     for backend, registered in adapters.BACKENDS.items():
-        # Only the backend whose implementation is asked for is imported; its name starts the implementation's.
-        if registered.missing() or not name.startswith(registered.namespaces):
+        if registered.missing() or not registered.has(name):  # only the backend that is asked for is imported
             continue
         module = adapters.load(backend)
         if any((each.loss, each.name) == (loss, name) for each in module.IMPLEMENTATIONS):
@@ -89,9 +88,7 @@ def _find(identifier: str) -> tuple[str, ModuleType, Check]:
                 if check.id == identifier:
                     return backend, module, check
             raise SelectionError(f"no check {identifier!r}; `lossparity list cases --loss {loss}` names the cases")
-    gaps = [
-        each.missing() for each in adapters.BACKENDS.values() if name.startswith(each.namespaces) and each.missing()
-    ]
+    gaps = [each.missing() for each in adapters.BACKENDS.values() if each.has(name) and each.missing()]
     raise SelectionError(f"no implementation {name!r} of {loss} here" + (f": {gaps[0]}" if gaps else ""))
 
 

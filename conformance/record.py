@@ -86,7 +86,8 @@ class Run:
     """The record of one execution.
 
     environment: lossparity, python, platform, machine, processor, cpus, and backends: name ->
-        {"python", "packages": {distribution: version}, "engine": {"name", "version"}, "devices": [...]} as that backend's process saw them.
+        {"python", "packages": {distribution: version}, "engine": {"name", "version"}, "devices": [...]} as that
+        backend's process saw them.
     losses: name -> {"summary", "source", "formula", "signature", "doc"} of the reference (doc: shapes, domain, kinks,
         errors).
     implementations: name -> {"backend", "loss", "parameters", "reductions", "dtypes", "lacks", "no_gradient",

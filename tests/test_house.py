@@ -217,15 +217,27 @@ def test_the_commands_of_a_document_exist(name: str) -> None:
     assert lines or name != "README.md"
 
 
+def sessions_of_nox() -> list[str]:
+    """The sessions that noxfile.py defines, by what nox itself finds in it."""
+    pytest.importorskip("nox")
+    program = f"import runpy, nox.registry; runpy.run_path({str(ROOT / 'noxfile.py')!r}); print(*nox.registry.get())"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+@checkout
+def test_the_extras_are_the_backends() -> None:
+    """pyproject.toml is read before anything of the suite can run: what it says twice is the same."""
+    tomllib = pytest.importorskip("tomllib")
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for backend in adapters.OURS:
+        assert extras.get(backend.name) == list(backend.requires), f"the extra {backend.name} in pyproject.toml"
+
+
 @checkout
 def test_the_sessions_of_a_document_exist() -> None:
-    tree = ast.parse((ROOT / "noxfile.py").read_text())
-    sessions = {
-        node.name
-        for node in tree.body
-        if isinstance(node, ast.FunctionDef) and any("session" in ast.unparse(each) for each in node.decorator_list)
-    }
-    assert set(adapters.BACKENDS) <= sessions
+    sessions = set(sessions_of_nox())
+    assert {backend.name for backend in adapters.OURS} <= sessions
     for name in ("README.md", "CONTRIBUTING.md"):
         for session in re.findall(r"\bnox -s ([\w-]+)", (ROOT / name).read_text()):
             assert session in sessions, f"{name}: nox -s {session}"

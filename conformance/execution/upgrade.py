@@ -223,7 +223,7 @@ def only(check: str, package: str) -> Selection:
             f"{check!r} is not a check's ID: loss/implementation/case/dtype/device/mode/aspect; copy one from a report"
         )
     loss, name, _, dtype, device, mode, _ = parts
-    backend = next((each for each in BACKENDS.values() if name.startswith(each.namespaces)), None)
+    backend = next((each for each in BACKENDS.values() if each.has(name)), None)
     if backend is None or package not in backend.distributions:
         stands = f"; it stands on {', '.join(backend.distributions)}" if backend else ""
         raise UnavailableError(f"{name} is not of the package {package}{stands}")

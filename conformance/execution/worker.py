@@ -87,7 +87,7 @@ def environment(name: str) -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "packages": {**adapters.BACKENDS[name].versions(), "numpy": np.__version__},
-        "engine": {"name": engine.__name__.rpartition(".")[2], "version": engine.version()},
+        "engine": {"name": adapters.BACKENDS[name].engine, "version": engine.version()},
         "devices": list(engine.devices()),
     }
 

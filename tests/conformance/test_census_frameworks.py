@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import json
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,31 +16,26 @@ from lossparity.adapters.base import Request
 from lossparity.conformance import census, warned
 from lossparity.conformance.describe import describe_implementations
 
-# Some must be imported before others (adapters/__init__.py).
-IN_PROCESS = ("torchvision", "torch", "sklearn")
-OWN_PROCESS = ("tensorflow", "keras")
-
 
 def module_of(backend: str) -> Any:
     missing = adapters.BACKENDS[backend].missing()
     if missing:
         pytest.skip(missing)
-    if backend == "torch" and adapters.BACKENDS["torchvision"].missing() is None:
-        adapters.load("torchvision")
     return adapters.load(backend)
 
 
-def here(backends: tuple[str, ...]) -> Callable[[Any], Any]:
-    return pytest.mark.parametrize("backend", backends)
+OWN = next((home for home in own_process.ELSEWHERE if own_process.is_own(home)), None)
+here = pytest.mark.parametrize("backend", own_process.ELSEWHERE[OWN] if OWN else own_process.HERE)
 
 
-def is_every_loss_found(backend: str) -> None:
+@here
+def test_every_loss_is_found(backend: str) -> None:
     """The rule finds whatever was adapted by hand; what it finds is adapted, excluded with a reason, or uncovered."""
     module = module_of(backend)
     seen = census.census(module)
     found = {name for namespace in seen["namespaces"].values() for name in namespace}
     assert all(seen["namespaces"].values()), "a namespace without losses"
-    by_hand = {each.name for each in module.IMPLEMENTATIONS if each.loss in reference.LOSSES and each.exists}
+    by_hand = {each.entry_point for each in module.IMPLEMENTATIONS if each.loss in reference.LOSSES and each.exists}
     assert by_hand <= found
     assert not by_hand & {*seen["uncovered"], *seen["excluded"]}
     aliases = found - by_hand - {*seen["uncovered"], *seen["excluded"]}
@@ -51,7 +45,8 @@ def is_every_loss_found(backend: str) -> None:
     assert json.loads(json.dumps(seen)) == seen
 
 
-def is_every_signature_plain(backend: str) -> None:
+@here
+def test_every_signature_is_plain(backend: str) -> None:
     module = module_of(backend)
     for key, each in describe_implementations(backend, module).items():
         signature = each["signature"]
@@ -61,7 +56,8 @@ def is_every_signature_plain(backend: str) -> None:
         assert "0x" not in text
 
 
-def are_warnings_let_through(backend: str) -> None:
+@here
+def test_warnings_are_let_through(backend: str) -> None:
     """The adapter keeps no warning of the framework to itself."""
     module = module_of(backend)
 
@@ -76,19 +72,7 @@ def are_warnings_let_through(backend: str) -> None:
     assert [warned.words(each) for each in heard] == [f"{category.__name__}: going" for category in warned.HEARD]
 
 
-if own_process.is_own("tensorflow"):
-
-    @here(OWN_PROCESS)
-    def test_every_loss_is_found(backend: str) -> None:
-        is_every_loss_found(backend)
-
-    @here(OWN_PROCESS)
-    def test_every_signature_is_plain(backend: str) -> None:
-        is_every_signature_plain(backend)
-
-    @here(OWN_PROCESS)
-    def test_warnings_are_let_through(backend: str) -> None:
-        are_warnings_let_through(backend)
+if OWN == "tensorflow":
 
     def test_what_tensorflow_logs_as_deprecated_is_a_warning() -> None:
         """Without the place it was called from, which is this machine's."""
@@ -113,19 +97,8 @@ if own_process.is_own("tensorflow"):
             module_of("tensorflow").ENGINE.evaluate(Request(lambda: 1 / 0, {}, {}, (), np.ones, "cpu", "float64"))
         assert tf.get_logger().filters == before
 
-else:
 
-    @here(IN_PROCESS)
-    def test_every_loss_is_found(backend: str) -> None:
-        is_every_loss_found(backend)
-
-    @here(IN_PROCESS)
-    def test_every_signature_is_plain(backend: str) -> None:
-        is_every_signature_plain(backend)
-
-    @here(IN_PROCESS)
-    def test_warnings_are_let_through(backend: str) -> None:
-        are_warnings_let_through(backend)
-
-    def test_tensorflow_and_keras_in_a_process_of_their_own() -> None:
-        own_process.passes("tensorflow", __file__)
+@pytest.mark.skipif(OWN is not None, reason="this is such a process")
+@pytest.mark.parametrize("home", own_process.ELSEWHERE)
+def test_in_a_process_of_their_own(home: str) -> None:
+    own_process.passes(home, __file__)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import os
 import re
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import own_process
 import pytest
 
 from lossparity import adapters, cli
@@ -22,8 +22,6 @@ from lossparity.conformance.judge import Judge
 from lossparity.conformance.matrix import Selection, checks
 from lossparity.conformance.record import Check
 
-HERE = ("torchvision", "torch", "sklearn")  # in this order, see adapters/__init__.py
-ELSEWHERE = ("tensorflow", "keras")
 HEADLINE = re.compile(r"^reproducer .*$", re.MULTILINE)
 MSE = "mse_loss/sklearn.metrics.mean_squared_error/{}/{}/cpu/eager/{}"
 
@@ -113,7 +111,7 @@ def runner() -> str:
 def test_every_reproducer_answers_the_same_in_a_fresh_interpreter() -> None:
     """Of scikit-learn, torchvision and torch: as printed, without lossparity."""
     names, programs, answers = [], [], []
-    for backend in installed(*HERE):
+    for backend in installed(*own_process.HERE):
         for check, judge in sample(backend):
             names.append(check.id)
             programs.append(straight_program(check.id))
@@ -129,14 +127,14 @@ def test_every_reproducer_answers_the_same_in_a_fresh_interpreter() -> None:
     assert any(text.startswith("raised") for text in found.values())
 
 
-def test_the_reproducers_of_tensorflow_and_keras_answer_the_same() -> None:
+@pytest.mark.parametrize("home", own_process.ELSEWHERE)
+def test_the_reproducers_of_the_others_answer_the_same(home: str) -> None:
     """In a process of their own, because torch is in this one."""
-    names = installed(*ELSEWHERE)
+    names = installed(*own_process.ELSEWHERE[home])
     if not names:
-        pytest.skip("neither is installed")
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "TF_NUM_INTRAOP_THREADS": "1"}
+        pytest.skip(f"none of {', '.join(own_process.ELSEWHERE[home])} is installed")
     done = subprocess.run(
-        [sys.executable, __file__, *names], capture_output=True, text=True, check=False, env=environment
+        [sys.executable, __file__, *names], capture_output=True, text=True, check=False, env=own_process.environment()
     )
     assert done.returncode == 0, done.stderr[-3000:]
     rows = json.loads(done.stdout.splitlines()[-1])
@@ -252,7 +250,7 @@ def test_what_is_no_id_is_refused_in_words(identifier: str, words: str, capsys: 
 
 def test_a_missing_backend_is_named_with_the_line_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     absent: Any = adapters.Backend(
-        "absent", "lossparity.adapters.absent", ("absent.",), ("no_such_package",), (), ("no-such-package",)
+        "absent", "lossparity.adapters.absent", ("absent.",), ("no_such_package",), (), ("no-such-package",), "numpy"
     )
     monkeypatch.setitem(adapters.BACKENDS, "absent", absent)
     with pytest.raises(ValueError, match="no_such_package is not installed: python -m pip install no-such-package"):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import os
 import re
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import own_process
 import pytest
 
 from lossparity import adapters, reference
@@ -31,8 +31,6 @@ from lossparity.conformance.judge import Judge
 from lossparity.conformance.matrix import Selection, checks
 from lossparity.conformance.record import FAILING, Check
 
-HERE = ("torchvision", "torch", "sklearn")  # in this order, see adapters/__init__.py
-ELSEWHERE = ("tensorflow", "keras")
 ASPECTS = ("shape", "dtype", "value", "gradient", "error", "twin")
 
 ORDINARY = "plain or multiclass or one-hot or axis1"  # each implementation has one of them: enough to see a factor
@@ -568,14 +566,14 @@ def installed(names: Iterable[str]) -> Iterator[str]:
 
 
 def implementations() -> Iterator[tuple[str, Implementation]]:
-    for backend in installed(HERE):
+    for backend in installed(own_process.HERE):
         for each in adapters.load(backend).IMPLEMENTATIONS:
             yield backend, each
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "fault" in metafunc.fixturenames:
-        faults = [fault for backend in installed(HERE) for fault in TABLES[backend]()]
+        faults = [fault for backend in installed(own_process.HERE) for fault in TABLES.get(backend, list)()]
         metafunc.parametrize("fault", faults, ids=[fault.name for fault in faults])
     if "implementation" in metafunc.fixturenames:
         found = list(implementations())
@@ -649,7 +647,7 @@ def test_a_logarithm_that_loses_the_tail_is_seen_in_its_ulp_and_not_in_the_verdi
     assert all((check.error_ulp or 0.0) > 1e6 for check in decided)
 
 
-@pytest.mark.parametrize("name", HERE)
+@pytest.mark.parametrize("name", own_process.HERE)
 def test_what_an_adapter_declares_makes_sense(name: str) -> None:
     if adapters.BACKENDS[name].missing():
         pytest.skip(f"{name} is not installed")
@@ -667,7 +665,7 @@ def nonsense(name: str) -> list[str]:
         links = [*(d.source for d in each.dialects), *(k.link for k in each.known_issues)]
         wrong = {
             "its loss has no cases": each.loss not in CASES,
-            "its name is not of the backend's": not each.name.startswith(backend.namespaces),
+            "its name is not of the backend's": not backend.has(each.name),
             "it takes what the loss does not": not set(each.parameters) <= set(loss.arguments),
             "it lacks what it takes": bool(set(each.lacks) & set(each.parameters)),
             "it has no gradient of no argument": not set(each.no_gradient) <= {"*", *loss.arguments},
@@ -701,14 +699,18 @@ def red_aspects(implementation: Implementation) -> tuple[str, ...]:
 # --- TensorFlow and Keras, in a process of their own
 
 
-@pytest.fixture(scope="module")
-def elsewhere() -> dict[str, Any]:
-    names = list(installed(ELSEWHERE))
+@pytest.fixture(scope="module", params=own_process.ELSEWHERE)
+def elsewhere(request: pytest.FixtureRequest) -> dict[str, Any]:
+    names = list(installed(own_process.ELSEWHERE[request.param]))
     if not names:
-        pytest.skip("neither tensorflow nor keras is installed")
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "TF_NUM_INTRAOP_THREADS": "1"}
+        pytest.skip(f"none of {', '.join(own_process.ELSEWHERE[request.param])} is installed")
     done = subprocess.run(
-        [sys.executable, __file__, *names], capture_output=True, text=True, check=False, env=environment, timeout=300
+        [sys.executable, __file__, *names],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=own_process.environment(),
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr[-4000:]
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -753,7 +755,7 @@ def main(names: list[str]) -> None:
             red = failing(backend, each.loss, each.name, factor_for(each), only=ORDINARY)
             row = (f"{each.loss}/{each.name}", each.dtypes, red_aspects(each), [rows(check) for check in red])
             found["factors"].append(row)
-        for fault in TABLES[backend]():
+        for fault in TABLES.get(backend, list)():
             place = (backend, fault.loss, fault.implementation)
             if f"{fault.loss}/{fault.implementation}, every case" not in found["control"]:
                 red = failing(*place, only="float64")  # one dtype has every case, in half the time

@@ -384,7 +384,9 @@ def test_a_line_cut_off_by_death_is_no_result(interpreter: Any) -> None:
 
 @pytest.fixture
 def absent(monkeypatch: pytest.MonkeyPatch) -> str:
-    backend = Backend("absent", "lossparity.adapters.absent", ("absent.",), ("no_such_package",), (), ("no-such-package",))
+    backend = Backend(
+        "absent", "lossparity.adapters.absent", ("absent.",), ("no_such_package",), (), ("no-such-package",), "numpy"
+    )
     monkeypatch.setitem(adapters.BACKENDS, "absent", backend)
     return "absent"
 

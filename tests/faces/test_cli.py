@@ -38,7 +38,9 @@ def call(*words: str) -> int:
 
 @pytest.fixture
 def absent(monkeypatch: pytest.MonkeyPatch) -> str:
-    backend = Backend("absent", "lossparity.adapters.absent", ("absent.",), ("no_such_package",), (), ("no-such-package",))
+    backend = Backend(
+        "absent", "lossparity.adapters.absent", ("absent.",), ("no_such_package",), (), ("no-such-package",), "numpy"
+    )
     monkeypatch.setitem(adapters.BACKENDS, "absent", backend)
     return "absent"
 

@@ -151,7 +151,7 @@ def test_xdist_gives_the_same_record(tmp_path: Path) -> None:
 ABSENT = """
 from lossparity import adapters
 adapters.BACKENDS["absent"] = adapters.Backend(
-    "absent", "lossparity.adapters.absent", ("absent.",), ("no_such_package",), (), ("no-such-package",)
+    "absent", "lossparity.adapters.absent", ("absent.",), ("no_such_package",), (), ("no-such-package",), "numpy"
 )
 """
 

@@ -9,6 +9,6 @@ BACKEND = Backend(
     imports=("jax", "optax"),
     distributions=("optax", "jax", "jaxlib"),
     requires=("jax>=0.4.30", "optax>=0.2.5"),
-    engines={"jax": {}},
+    engine="jax",
     home="jax",
 )
