@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -63,3 +65,17 @@ EXITS: list[tuple[int, Run]] = [
     (0, _outcomes(("a", "cuda:0", "match"), ("b", "cuda:0", "not-run"))),  # one of them has the device
     (3, _outcomes(("a", "cpu", "match"), ("a", "cuda:0", "not-run"))),  # none has
 ]
+
+
+def same(found: Run, but: Sequence[int] = ()) -> Any:
+    """A record without what differs from run to run: times and the command. but: the checks that are left out.
+
+    Checks that went wrong leave their traces in the backend's line, which then is left out as well.
+    """
+    fields = {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
+    checks = [dataclasses.replace(check, seconds=0.0) for check in found.checks]
+    backends = {name: {**line, "seconds": 0.0} for name, line in found.backends.items()}
+    fields.update(checks=[check for i, check in enumerate(checks) if i not in but], backends=backends)
+    for name in ("started", "seconds", "command", *(["backends"] if but else [])):
+        del fields[name]
+    return json.loads(json.dumps(fields, default=dataclasses.asdict))

@@ -30,7 +30,7 @@ BELOW = {
 }
 OUTSIDE = {  # besides the standard library
     "reference": {"numpy"},
-    "conformance": {"numpy", "packaging", "pytest"},
+    "conformance": {"distributed", "numpy", "packaging", "pytest"},  # distributed: only where --dask is given
     "reports": {"numpy", "jinja2", "markupsafe", "tomli"},  # tomli: before Python 3.11
 }
 FRAMEWORKS = {

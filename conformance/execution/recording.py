@@ -24,6 +24,10 @@ from lossparity.conformance.record import Check, Run
 from lossparity.conformance.warned import with_warnings
 
 
+class PartsError(ValueError):
+    """Shards of one backend that are no whole; the message says what differs."""
+
+
 @dataclass
 class Part:
     """What is known of one backend, or of a shard of it.
@@ -31,6 +35,7 @@ class Part:
     status: complete, not-run, crashed or timeout, as in the record: of several things that went wrong the first.
     plan: the checks by position; None: no process came so far as to say it. of: how many the whole plan has.
     decided: by position; a check that its process died at has that for a verdict.
+    lost: why a part of the plan is not known.
     """
 
     backend: str
@@ -46,6 +51,42 @@ class Part:
     plan: dict[int, Check] | None = None
     of: int = 0
     decided: dict[int, Check] = field(default_factory=dict)
+    lost: str = ""
+
+    @classmethod
+    def of_shards(cls, parts: Sequence[Part]) -> Part:
+        """The shards of one backend as one. PartsError where they did not run the same."""
+        known = [part for part in parts if part.plan is not None]
+        if not known:
+            return parts[0]
+        first = known[0]
+        for part in known:
+            for what in ("python", "packages"):
+                if part.environment[what] != first.environment[what]:
+                    a, b = first.environment[what], part.environment[what]
+                    raise PartsError(f"{part.backend} ran with {a} and with {b}")
+            if part.of != first.of:
+                raise PartsError(f"the plan of {part.backend} has {first.of:,} checks and {part.of:,}")
+        wrong = next((part for part in parts if part.status != "complete"), first)
+        whole = dataclasses.replace(
+            first,
+            status=wrong.status,
+            reason=wrong.reason,
+            last_words=wrong.last_words,
+            environment={
+                **first.environment,
+                "devices": list(dict.fromkeys(each for part in known for each in part.environment["devices"])),
+            },
+            seconds=round(sum(part.seconds for part in parts), 3),
+            warnings={},
+            plan=dict(sorted(each for part in known for each in (part.plan or {}).items())),
+            decided={position: check for part in known for position, check in part.decided.items()},
+            lost=next((part.reason for part in parts if part.plan is None), ""),
+        )
+        for part in known:
+            for key, heard in part.warnings.items():
+                whole.warnings.setdefault(key, []).extend(heard)
+        return whole
 
     def broke(self, status: str, reason: str, last_words: str) -> str:
         """Keep that a process of the backend crashed or hung; the reason with its last words."""
@@ -55,6 +96,8 @@ class Part:
 
     def checks(self) -> Iterator[Check]:
         """Every check that was planned, in that order: decided, or with the reason why not."""
+        if self.lost:
+            yield dataclasses.replace(not_installed(self.backend, self.lost), verdict="crashed")
         if self.plan is None:
             reason = f"{self.reason}; its last words: {last_line(self.last_words)}" if self.last_words else self.reason
             yield dataclasses.replace(not_installed(self.backend, reason), verdict=self.status)

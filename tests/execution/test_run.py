@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from records import EXITS
+from faulty import FAULTY, WORKER
+from records import EXITS, same
 
 from lossparity import adapters
 from lossparity.adapters import Backend
@@ -33,19 +34,6 @@ pytestmark = [
 ]
 
 MSE = Selection(losses=("mse_loss",))
-WORKER = "import runpy; runpy.run_module('lossparity.conformance.execution.worker', run_name='__main__')"
-# Runs the real worker, and before the checks of which {when} holds what follows.
-FAULTY = """
-import os, signal, sys, time
-from lossparity.conformance import judge
-decide, count = judge.Judge.__call__, []
-def faulty(self, check):
-    count.append(check)
-    if {when}:
-        {what}
-    return decide(self, check)
-judge.Judge.__call__ = faulty
-"""
 PARTS = ("mse_loss", "torch", "torch.nn.functional.mse_loss", "plain-sum", "float64", "cpu", "eager", "value")
 CHECKS = [Check(f"check {i}", *PARTS) for i in range(3)]
 # Speaks for torch: starts at once, and needs no torch. Before it decides a check, {fault} runs.
@@ -101,20 +89,6 @@ def whole() -> Run:
 
 def verdicts(found: Run, backend: str = "sklearn") -> list[tuple[str, str]]:
     return [(check.id, check.verdict) for check in found.checks if check.backend == backend]
-
-
-def same(found: Run, but: Sequence[int] = ()) -> Any:
-    """A record without what differs from run to run: times and the command. but: the checks that are left out.
-
-    Checks that went wrong leave their traces in the backend's line, which then is left out as well.
-    """
-    fields = {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
-    checks = [dataclasses.replace(check, seconds=0.0) for check in found.checks]
-    backends = {name: {**line, "seconds": 0.0} for name, line in found.backends.items()}
-    fields.update(checks=[check for i, check in enumerate(checks) if i not in but], backends=backends)
-    for name in ("started", "seconds", "command", *(["backends"] if but else [])):
-        del fields[name]
-    return json.loads(json.dumps(fields, default=dataclasses.asdict))
 
 
 def tail(found: Run, backend: str) -> list[Check]:

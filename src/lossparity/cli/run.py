@@ -7,7 +7,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from lossparity.cli.exits import UsageError
+from lossparity.cli.exits import IncompleteError, UsageError
 from lossparity.cli.options import (
     add_execution,
     add_selection,
@@ -37,6 +37,12 @@ def add(commands: Any) -> None:
         metavar="I/N",
         help="only the I-th of N parts of the matrix; `lossparity merge` of the N records is the record of the whole",
     )
+    run.add_argument(
+        "--dask",
+        default=None,
+        metavar="ADDRESS",
+        help="run on the workers of the dask cluster whose scheduler is there (needs lossparity[dask])",
+    )
     run.set_defaults(command=command)
 
 
@@ -54,15 +60,13 @@ def command(options: argparse.Namespace) -> int:
     pythons = pythons_of(options.python, adapters.BACKENDS)
     folder = Path(options.output)
     writable(folder)
+    backends = tuple(dict.fromkeys(options.backend))
+    said = {**execution_of(options), "seed": DEFAULT_SEED if options.seed is None else options.seed}
     with progress_lines() as progress:
-        result = run(
-            tuple(dict.fromkeys(options.backend)),
-            selection,
-            seed=DEFAULT_SEED if options.seed is None else options.seed,
-            pythons=pythons,
-            progress=progress,
-            **execution_of(options),
-        )
+        if options.dask is None:
+            result = run(backends, selection, pythons=pythons, progress=progress, **said)
+        else:
+            result = _on_cluster(options, backends, selection, progress=progress, **said)
     if not result.checks and options.shard:
         raise UsageError(f"shard {options.shard} is empty: there are fewer calls than shards; make fewer of them")
     if not result.checks:
@@ -72,3 +76,17 @@ def command(options: argparse.Namespace) -> int:
     print(summary(result))
     print(f"record  {json_path}\nreport  {html_path}")
     return exit_code(result)
+
+
+def _on_cluster(options: argparse.Namespace, backends: Any, selection: Any, **said: Any) -> Any:
+    from lossparity.conformance.execution.cluster import ClusterError, run_on
+
+    for word, given in (("--jobs", options.jobs), ("--python", options.python), ("--shard", options.shard)):
+        if given:
+            raise UsageError(
+                f"--dask and {word} do not go together: the cluster says how many run at a time, and where"
+            )
+    try:
+        return run_on(options.dask, backends, selection, **said)
+    except ClusterError as error:
+        raise IncompleteError(str(error)) from None
