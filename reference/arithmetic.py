@@ -17,6 +17,7 @@ with running errors, and in the dtype under test itself. So it may use only what
     exp log log1p expm1 sqrt atan absolute power(x, p)       elementwise; p is a Python number
     maximum(a, b, tie) minimum(a, b, tie) clip(x, low, high)  `tie`: the share of a's derivative where a = b
     where(mask, a, b)       chooses; the side that is not chosen is not felt, also where it is NaN or infinite
+    where(mask.kink(), a, b)    of a comparison at whose equality a derivative (the second, too) jumps
     product(a, b)           a b, and 0 where a = 0 and b is infinite: the convention 0 log 0 = 0
     largest(x, axis)        the maximum along an axis, kept as an axis of length 1; ties share the derivative equally
     constant(x)             x without its derivative, as the shift of a softmax
@@ -51,21 +52,29 @@ Shape: TypeAlias = tuple[int, ...]
 
 
 class Mask(NamedTuple):
-    """Where a comparison holds, and where rounding may have decided it (None: nowhere)."""
+    """Where a comparison holds, where rounding may have decided it, and where its sides are equal (None: nowhere).
+
+    even: known of dual numbers alone (`lossparity.reference.dual`).
+    """
 
     truth: Any
     doubt: Any = None
+    even: Any = None
 
     def __and__(self, other: Any) -> Mask:
         other = as_mask(other)
-        return Mask(self.truth & other.truth, _either(self.doubt, other.doubt))
+        return Mask(self.truth & other.truth, _either(self.doubt, other.doubt), _either(self.even, other.even))
 
     def __or__(self, other: Any) -> Mask:
         other = as_mask(other)
-        return Mask(self.truth | other.truth, _either(self.doubt, other.doubt))
+        return Mask(self.truth | other.truth, _either(self.doubt, other.doubt), _either(self.even, other.even))
 
     def __invert__(self) -> Mask:
-        return Mask(~self.truth, self.doubt)
+        return Mask(~self.truth, self.doubt, self.even)
+
+    def kink(self) -> Mask:
+        """The comparison of a kink: what is equal there is decided by nothing, for the derivative jumps."""
+        return Mask(self.truth, _either(self.doubt, self.even), self.even)
 
 
 def _either(one: Any, other: Any) -> Any:
@@ -344,7 +353,7 @@ def absolute(x: Operand) -> Operand:
 
     def back(g: Any) -> Any:
         negative = a.select(a.compare(n, nought, operator.lt), a.negative(g), _nothing(a, g))
-        return a.select(a.compare(n, nought, operator.gt), g, negative)
+        return a.select(a.compare(n, nought, operator.gt).kink(), g, negative)
 
     return x.tape.record(a.absolute(n), (x, back))
 
@@ -387,7 +396,7 @@ def _extreme(one: Any, other: Any, tie: float, wins: Callable[[Any, Any], Any]) 
     tape = _tape(one, other)
     a = tape.arithmetic
     x, y = (each if isinstance(each, Operand) else tape.leaf(each) for each in (one, other))
-    first = a.compare(x.number, y.number, wins)
+    first = a.compare(x.number, y.number, wins).kink()
     even = a.compare(x.number, y.number, operator.eq)
 
     def back(share: float, mine: Mask) -> Callable[[Any], Any]:
@@ -395,7 +404,7 @@ def _extreme(one: Any, other: Any, tie: float, wins: Callable[[Any, Any], Any]) 
             part = a.select(mine, g, _nothing(a, g))
             if not np.any(even.truth):
                 return part
-            return a.select(Mask(even.truth), a.multiply(g, a.lift(share)), part)
+            return a.select(Mask(even.truth, even.even), a.multiply(g, a.lift(share)), part)
 
         return of
 

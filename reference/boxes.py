@@ -289,7 +289,7 @@ class _Boxes:
         self.outer = maximum(x2, u2) - minimum(x1, u1), maximum(y2, v2) - minimum(y1, v1)
         self.offset = 0.5 * (x1 + x2) - 0.5 * (u1 + u2), 0.5 * (y1 + y2) - 0.5 * (v1 + v2)
         w, h = minimum(x2, u2) - maximum(x1, u1), minimum(y2, v2) - maximum(y1, v1)
-        self.intersection = where((w > 0.0) & (h > 0.0), w * h, 0.0)
+        self.intersection = where(((w > 0.0) & (h > 0.0)).kink(), w * h, 0.0)
         areas = self.extent1[0] * self.extent1[1] + self.extent2[0] * self.extent2[1]
         self.union = areas - self.intersection
 

@@ -108,7 +108,7 @@ def kl_div_textbook(input: Operand, target: Operand, log_target: bool, clip: Arr
         x, t = clipped(input, *logs), clipped(target, *(logs if log_target else bounds))
     if log_target:
         return where(t > -math.inf, product(exp(t), t - x), 0.0)
-    ratio = where((t <= 0.0) & (t >= 0.0) & (x <= -math.inf), math.inf, log(t) - x)
+    ratio = where((t <= 0.0) & (t >= 0.0) & (x <= -math.inf), -x, log(t) - x)
     return product(t, ratio)
 
 
@@ -207,7 +207,7 @@ def _total(weights: Array | float) -> float | None:
     return float(weights.sum()) if isinstance(weights, np.ndarray) else None
 
 
-@textbook(nll_loss)
+@textbook(nll_loss, linear=True)
 def nll_loss_textbook(
     input: Operand, target: Array, weight: Operand | None, ignore_index: int
 ) -> tuple[Operand, Operand | float | None]:

@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from lossparity.reference.arithmetic import Operand, Tape, product
 from lossparity.reference.arithmetic import unbroadcast as unbroadcast_number
+from lossparity.reference.dual import Duals
 
 Array: TypeAlias = npt.NDArray[Any]
 Gradients: TypeAlias = dict[str, Array]
@@ -263,6 +264,7 @@ class Loss:
         self._own = tuple(n for n in signature.parameters if n != "reduction")
         self.differentiable = tuple(n for n, a in self.arguments.items() if a.differentiable)
         self.textbook: Callable[..., Any] | None = None
+        self.twice_differentiable = False  # that there is something to check: not so where it is linear between kinks
 
     def __repr__(self) -> str:
         return f"<reference loss {self.name}{self.__signature__}>"
@@ -318,13 +320,44 @@ class Loss:
         arguments: those of the loss, by name. The cotangent is as in `vjp`. form: another form than the loss's own
         (a function of the same arguments), as a dialect's computed_as names one.
         """
+        return self.swept(arithmetic, arguments, cotangent, form, {})
+
+    def second(
+        self,
+        arithmetic: Any,
+        arguments: Mapping[str, Any],
+        directions: Mapping[str, Any],
+        cotangent: Any = None,
+        form: Callable[..., Any] | None = None,
+    ) -> dict[str, Any]:
+        """The derivative of every gradient as the arguments move along `directions`: Hessian-vector products.
+
+        directions: arrays of the arguments' shapes, by name; the differentiable arguments that are not there stay.
+        The result is in the numbers of `arithmetic`, of the textbook form over dual numbers; the rest as in `evaluate`.
+        """
+        unknown = sorted(directions.keys() - set(self.differentiable))
+        if unknown:
+            raise TypeError(f"{self.name} has no derivative in {', '.join(unknown)}; only in {self.differentiable}")
+        duals = Duals(arithmetic)
+        _, gradients = self.swept(duals, arguments, cotangent, form, directions)
+        return {name: duals.tangent(gradient) for name, gradient in gradients.items()}
+
+    def swept(
+        self,
+        arithmetic: Any,
+        arguments: Mapping[str, Any],
+        cotangent: Any,
+        form: Callable[..., Any] | None,
+        directions: Mapping[str, Any],
+    ) -> tuple[Any, dict[str, Any]]:
+        """The form forward, and its reverse sweep."""
         form = form or self.textbook
         if form is None:
             raise NotImplementedError(f"{self.name} has no textbook form")
         bound, shapes, scalar = self._bound((), arguments)
         tape = Tape(arithmetic)
         with np.errstate(all="ignore"):
-            operands = {name: self._operand(tape, name, bound[name]) for name in self._own}
+            operands = {name: self._operand(tape, name, bound[name], directions.get(name)) for name in self._own}
             found = form(**{name: operands[name] for name in _parameters(form)})
             terms, denominator = found if isinstance(found, tuple) else (found, None)
             if scalar:
@@ -358,13 +391,16 @@ class Loss:
                 name: unbroadcast_number(arithmetic, number, shapes[name]) for name, number in gradients.items()
             }
 
-    def _operand(self, tape: Tape, name: str, value: Any) -> Any:
-        """Data as an operand; labels, numbers, words and constants as they are."""
+    def _operand(self, tape: Tape, name: str, value: Any, direction: Any) -> Any:
+        """Data as an operand, which may move along a direction; labels, numbers, words and constants as they are."""
         argument = self.arguments[name]
         data = isinstance(argument, (Real, Either)) and isinstance(value, np.ndarray) and value.dtype.kind == "f"
         if not data or (isinstance(argument, Real) and argument.constant):
             return value
-        return tape.leaf(value, needed=argument.differentiable)
+        if direction is None:
+            return tape.leaf(value, needed=argument.differentiable)
+        moving = tape.arithmetic.along(value, np.broadcast_to(as_array(f"direction of {name}", direction), value.shape))
+        return tape.record(moving, needed=True)
 
     def bind(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """The call's arguments by name, defaults filled in; TypeError as Python would raise it."""
@@ -557,10 +593,11 @@ def loss(
     return lambda formula: Loss(formula, arguments, broadcast, same_shape, reductions)
 
 
-def textbook(of: Loss) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def textbook(of: Loss, *, linear: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Make a function the textbook form of a loss (see `lossparity.reference.arithmetic` for what it may use).
 
     It takes the loss's own arguments, all but `reduction`, and returns the terms, or (terms, what "mean" divides by).
+    linear: between its kinks the loss is linear in what it is differentiated in, and has no second derivative to check.
     """
 
     def register(form: Callable[..., Any]) -> Callable[..., Any]:
@@ -568,6 +605,7 @@ def textbook(of: Loss) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         if set(names) != set(of._own):
             raise TypeError(f"the textbook form of {of.name} takes {sorted(names)}; the loss {sorted(of._own)}")
         of.textbook = form
+        of.twice_differentiable = not linear
         return form
 
     return register

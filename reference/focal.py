@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from lossparity.reference.activations import sigmoid_textbook
-from lossparity.reference.arithmetic import Operand, absolute, exp, log, log1p, maximum, power, product, weighted, where
+from lossparity.reference.arithmetic import Operand, absolute, exp, log, log1p, power, product, weighted, where
 from lossparity.reference.arithmetic import clip as bounded
 from lossparity.reference.blocks import in_blocks
 from lossparity.reference.core import Array, Flag, Gradients, Number, Real, Terms, loss, textbook
@@ -325,7 +325,9 @@ def sigmoid_focal_textbook(
 
 def _textbook_binary(x: Operand, y: Operand) -> tuple[Operand, Operand, Operand]:
     """p, 1 - p and the binary cross entropy of a logit."""
-    return sigmoid_textbook(x), sigmoid_textbook(-x), maximum(x, 0.0) - x * y + log1p(exp(-absolute(x)))
+    yes = x >= 0.0
+    ce = where(yes, x, 0.0) - x * y + log1p(exp(where(yes, -x, x)))
+    return sigmoid_textbook(x), sigmoid_textbook(-x), ce
 
 
 @loss(
@@ -368,7 +370,8 @@ def quality_focal_loss(input: Any, target: Any, beta: float = 2.0, reduction: st
 def quality_focal_textbook(input: Operand, target: Operand, beta: float) -> Operand:
     """|y - p|^beta ce, with y - p = y (1 - p) - (1 - y) p."""
     yes, no, ce = _textbook_binary(input, target)
-    return power(absolute(target * no - (1.0 - target) * yes), beta) * ce
+    apart = target * no - (1.0 - target) * yes
+    return power(apart if beta == 2.0 else absolute(apart), beta) * ce
 
 
 @loss(

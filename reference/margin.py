@@ -62,7 +62,7 @@ def hinge_embedding_loss(
     return Terms(value, pullback, lambda _: (np.where(sides[1] & (z > 0.0), abs(margin), 0.0), {}))
 
 
-@textbook(hinge_embedding_loss)
+@textbook(hinge_embedding_loss, linear=True)
 def hinge_embedding_textbook(input: Operand, target: Operand, margin: float, subgradient: float) -> Operand:
     """x where y = 1, max(0, margin - x) where y = -1."""
     return where(target > 0.0, input, maximum(margin - input, 0.0, tie=subgradient))
@@ -102,7 +102,7 @@ def margin_ranking_loss(
     return Terms(np.maximum(z, 0.0), pullback, lambda _: (np.where(z > 0.0, abs(margin) + np.abs(lead), 0.0), {}))
 
 
-@textbook(margin_ranking_loss)
+@textbook(margin_ranking_loss, linear=True)
 def margin_ranking_textbook(
     input1: Operand, input2: Operand, target: Operand, margin: float, subgradient: float
 ) -> Operand:
@@ -154,7 +154,7 @@ def _signs_of(target: Operand, labels: str) -> Operand:
     return 2.0 * target - 1.0 if binary else target
 
 
-@textbook(hinge_loss)
+@textbook(hinge_loss, linear=True)
 def hinge_textbook(input: Operand, target: Operand, subgradient: float, labels: str) -> Operand:
     """max(0, 1 - y x)."""
     return maximum(1.0 - _signs_of(target, labels) * input, 0.0, tie=subgradient)
@@ -242,7 +242,7 @@ def categorical_hinge_loss(
     return Terms(np.maximum(z, 0.0).reshape(shape), pullback, lambda _: (1.0, {}))
 
 
-@textbook(categorical_hinge_loss)
+@textbook(categorical_hinge_loss, linear=True)
 def categorical_hinge_textbook(input: Operand, target: Operand | Array, subgradient: float, definition: str) -> Operand:
     """max(0, 1 + max over the other classes - the label's); Keras' of (1 - y) x, and the sum of y x."""
     if definition == "keras":

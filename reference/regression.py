@@ -47,7 +47,7 @@ def l1_loss(input: Any, target: Any, reduction: str = "mean", weight: Any = None
     return _of_difference(np.abs(d), np.sign(d), weight)
 
 
-@textbook(l1_loss)
+@textbook(l1_loss, linear=True)
 def l1_textbook(input: Operand, target: Operand, weight: Operand | None) -> Any:
     """w |x - y|."""
     return _weighted_mean(absolute(input - target), weight)
@@ -104,7 +104,7 @@ def smooth_l1_textbook(input: Operand, target: Operand, beta: float, subgradient
     d = input - target
     if beta == 0.0:
         return maximum(d, -d, tie=0.5 * (1.0 + subgradient))
-    return where(absolute(d) < beta, 0.5 * d * d / beta, absolute(d) - 0.5 * beta)
+    return where((absolute(d) < beta).kink(), 0.5 * d * d / beta, absolute(d) - 0.5 * beta)
 
 
 @loss({**_WEIGHTED, "delta": Number(minimum=0.0)}, broadcast=_WEIGHTED)
@@ -137,4 +137,4 @@ def huber_textbook(input: Operand, target: Operand, delta: float, weight: Operan
     """w d^2 / 2 up to delta, w delta (|d| - delta / 2) beyond."""
     d = input - target
     size = absolute(d)
-    return _weighted_mean(where(size <= delta, 0.5 * d * d, delta * (size - 0.5 * delta)), weight)
+    return _weighted_mean(where((size <= delta).kink(), 0.5 * d * d, delta * (size - 0.5 * delta)), weight)

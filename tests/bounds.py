@@ -50,19 +50,37 @@ def rounded(arguments: dict[str, Any], dtype: str) -> dict[str, Any]:
     }
 
 
-def shares(loss: Loss, arguments: dict[str, Any], dtype: str, form: Callable[..., Any] | None = None) -> list[Any]:
+def shares(loss: Loss, arguments: dict[str, Any], dtype: str) -> list[Any]:
     """Of the value and of each gradient: |computed in the dtype - exact| as a share of the bound, per element."""
-    arguments = rounded(arguments, dtype)
-    shape = np.shape(loss(**arguments)) if form is None else None
-    assert shape is not None
-    cotangent = rounded({"g": np.random.default_rng(3).uniform(0.5, 2.0, shape)}, dtype)["g"]
+    arguments, cotangent, _ = _inputs(loss, arguments, dtype)
     runs = [loss.evaluate(a, arguments, cotangent) for a in (Exact(MP), Bounded(dtype), Native(dtype))]
-    found = []
-    for name in (None, *runs[0][1]):
-        exact, bounded, native = (value if name is None else gradients[name] for value, gradients in runs)
-        error = np.broadcast_to(0.0 if bounded.error is None else bounded.error, np.shape(bounded.value))
-        found.append(share(np.ravel(np.asarray(exact, dtype=object)), np.ravel(error), np.ravel(native)))
-    return found
+    return [_shares(*(run[0] for run in runs)), *(_shares(*(run[1][name] for run in runs)) for name in runs[0][1])]
+
+
+def second_shares(loss: Loss, arguments: dict[str, Any], dtype: str) -> list[Any]:
+    """The same of the Hessian-vector product of each argument, all of them moving."""
+    arguments, cotangent, directions = _inputs(loss, arguments, dtype)
+    runs = [loss.second(a, arguments, directions, cotangent) for a in (Exact(MP), Bounded(dtype), Native(dtype))]
+    return [_shares(*(run[name] for run in runs)) for name in runs[0]]
+
+
+def _inputs(loss: Loss, arguments: dict[str, Any], dtype: str) -> tuple[dict[str, Any], Any, dict[str, Any]]:
+    """The arguments, a cotangent and directions of all that moves, rounded to the dtype."""
+    arguments = rounded(arguments, dtype)
+    cotangent = np.random.default_rng(3).uniform(0.5, 2.0, np.shape(loss(**arguments)))
+    return arguments, rounded({"g": cotangent}, dtype)["g"], rounded(directions(loss, arguments), dtype)
+
+
+def directions(loss: Loss, arguments: dict[str, Any]) -> dict[str, Any]:
+    """One for each differentiable argument that is not labels."""
+    draw = np.random.default_rng(4).normal
+    given = {name: np.asarray(arguments[name]) for name in loss.differentiable if arguments.get(name) is not None}
+    return {name: np.asarray(draw(size=array.shape)) for name, array in given.items() if array.dtype.kind == "f"}
+
+
+def _shares(exact: Any, bounded: Any, native: Any) -> Any:
+    error = np.broadcast_to(0.0 if bounded.error is None else bounded.error, np.shape(bounded.value))
+    return share(np.ravel(np.asarray(exact, dtype=object)), np.ravel(error), np.ravel(native))
 
 
 def share(exact: Any, error: Any, native: Any) -> Any:
@@ -102,6 +120,11 @@ HOSTILE: dict[str, dict[str, st.SearchStrategy[float]]] = {
     "huber_loss": {"input": REAL, "target": REAL, "weight": POSITIVE},
     "hinge_embedding_loss": {"input": REAL, "target": SIGN},
     "margin_ranking_loss": {"input1": REAL, "input2": REAL, "target": SIGN},
+    "binary_cross_entropy": {"input": UNIT, "target": UNIT, "weight": POSITIVE},
+    "binary_cross_entropy_with_logits": {"input": REAL, "target": UNIT, "weight": POSITIVE},
+    "kl_div": {"input": REAL, "target": UNIT},
+    "squared_hinge_loss": {"input": REAL, "target": SIGN},
+    "quality_focal_loss": {"input": REAL, "target": UNIT},
     "sigmoid": {"input": REAL},
     "softmax": {"input": REAL},
     "log_softmax": {"input": REAL},

@@ -1,0 +1,59 @@
+"""What the second derivatives of a correct implementation are, and how far they may be off.
+
+    tolerance = (K + 1) e + the dtype's underflow in float64, K e + underflow in narrower dtypes
+
+The expected numbers are those of the loss's textbook form over dual numbers in float64 (`Loss.second`), for which no
+fast form is written, and e is their running error in the dtype under test. In float64 the expected numbers themselves
+are up to e from the truth; in a narrower dtype that does not count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lossparity.conformance.tolerance import K
+from lossparity.reference.core import Array, Gradients, Loss
+from lossparity.reference.precision import FORMATS, Ball, Bounded
+
+
+@dataclass(frozen=True)
+class Second:
+    """The Hessian-vector product of each argument, and how far each of its elements may be off.
+
+    A tolerance is infinite where rounding decides on which side of a kink the input lies.
+    """
+
+    products: Gradients
+    tolerances: Gradients
+
+
+def expect_second(
+    loss: Loss,
+    arguments: Mapping[str, Any],
+    dtype: str,
+    cotangent: Array,
+    directions: Mapping[str, Array],
+    form: Callable[..., Any] | None = None,
+) -> Second:
+    """How the gradients under `cotangent` change as the arguments move along `directions`.
+
+    directions: by name, of the arguments' shapes; what is not named stays where it is. Of a framework: the gradient of
+    sum_n <directions[n], gradient of n> in each argument. form: the formula that is computed, where that is not the
+    loss's textbook form.
+    """
+    found = loss.second(Bounded(dtype), arguments, directions, cotangent, form)
+    own = 1.0 if dtype == "float64" else 0.0
+    floor = FORMATS[dtype].underflow
+
+    def limit(ball: Ball) -> Array:
+        error = 0.0 if ball.error is None else ball.error
+        return np.broadcast_to((K + own) * error + floor, np.shape(ball.value))
+
+    return Second(
+        {name: np.asarray(ball.value) for name, ball in found.items()},
+        {name: limit(ball) for name, ball in found.items()},
+    )
