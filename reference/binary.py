@@ -10,7 +10,6 @@ import numpy as np
 from lossparity.reference import elementary
 from lossparity.reference.arithmetic import (
     Operand,
-    absolute,
     exp,
     log,
     log1p,
@@ -195,8 +194,9 @@ def binary_cross_entropy_with_logits(
 
 
 def softplus(x: Operand) -> Operand:
-    """log(1 + e^x) = max(x, 0) + log1p(e^-|x|), of a textbook form. At 0 each side has half of the derivative."""
-    return log1p(exp(-absolute(x))) + maximum(x, 0.0)
+    """log(1 + e^x) = max(x, 0) + log1p(e^-|x|), of a textbook form; both from one comparison, as it is smooth at 0."""
+    yes = x >= 0.0
+    return log1p(exp(where(yes, -x, x))) + where(yes, x, 0.0)
 
 
 @textbook(binary_cross_entropy_with_logits)
