@@ -85,10 +85,6 @@ class Backend:
                 continue
         return found
 
-    def version(self) -> str:
-        """The version of its first distribution that is installed: what known issues are declared for."""
-        return next(iter(self.versions().values()), "0")
-
 
 _TENSORFLOW = ("tensorflow", "tensorflow-cpu")
 
@@ -180,7 +176,8 @@ if TYPE_CHECKING:
 def load(name: str) -> ModuleType:
     """Import a backend's adapter, and with it the framework, on the engine that it is registered for.
 
-    ImportError where the adapter runs on another one here: its declarations would be of nothing.
+    Its IMPLEMENTATIONS are then what it declares for the versions that are installed; DECLARED is all of it.
+    ImportError where the adapter runs on another engine here: its declarations would be of nothing.
     """
     backend: Backend = sys.modules[__name__].BACKENDS[name]
     refused = backend.refused()
@@ -193,8 +190,10 @@ def load(name: str) -> ModuleType:
         raise ImportError(
             f"{name} is registered for the engine {backend.engine}; {backend.module} runs on {found} here"
         )
-    if backend.marked:
-        module.IMPLEMENTATIONS[:] = [_on(found, each) for each in module.IMPLEMENTATIONS]
+    if not hasattr(module, "DECLARED"):
+        declared = [_on(found, each) if backend.marked else each for each in module.IMPLEMENTATIONS]
+        module.DECLARED = tuple(declared)  # type: ignore[attr-defined]
+        module.IMPLEMENTATIONS[:] = [each.at(backend.versions()) for each in declared]
     return module
 
 

@@ -12,15 +12,25 @@ can be looked up. For the census of what the framework offers it may also define
     LOSS_CLASSES      the framework's base classes, from which only losses are derived,
     EXCLUDED          dotted name -> why it is left out on purpose. What looks like a loss (conformance/census.py), has
                       no implementation above and is not excluded, is reported as uncovered.
+
+History is data: a declaration says in `versions` for which releases it is true, and `adapters.load` keeps those that
+are true of what is installed. A range is a version specifier (PEP 440) of the backend's first distribution; another
+package's has its name in front; several are joined: ">=2.1,<2.16", "tensorflow>=2.16", ">=3.4 and tensorflow>=2.16".
+"" is every version. What an older release lacks is named where it is called, so that the module can be imported there.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet  # pytest, which we need, needs it
+from packaging.version import Version
 
 
 def _no_direction(shape: tuple[int, ...]) -> Any:
@@ -80,6 +90,43 @@ class Call:
     engine_version: str = "0"
 
 
+@functools.cache
+def ranges(versions: str) -> tuple[tuple[str, SpecifierSet], ...]:
+    """The packages (the backend's first is "") and ranges that `versions` names. ValueError where it does not read."""
+    found = []
+    for clause in versions.split(" and "):
+        name = re.match(r"\s*([A-Za-z][\w.-]*)?", clause)
+        try:
+            found.append((name[1] or "", SpecifierSet(clause[name.end() :])))  # type: ignore[index,union-attr]
+        except InvalidSpecifier:
+            raise ValueError(
+                f'versions={versions!r} does not read: write a range, ">=2.1,<2.16", with another package\'s name in '
+                'front, "tensorflow>=2.16", and " and " between two'
+            ) from None
+    return tuple(found)
+
+
+def covers(versions: str, installed: Mapping[str, str]) -> bool:
+    """Whether the installed versions, by distribution, the backend's own first, are in the ranges.
+
+    A pre-release counts as the release that it becomes. A package that is not there is in no range; where only a build
+    of it is, as tensorflow-cpu is of tensorflow, that one counts.
+    """
+    for name, wanted in ranges(versions):
+        version = named(name, installed)
+        if version is None or not wanted.contains(Version(version).base_version):
+            return False
+    return True
+
+
+def named(name: str, installed: Mapping[str, str]) -> str | None:
+    """The version of a package, "" being the first; None where it is not installed."""
+    if not name:
+        return next(iter(installed.values()), "0")
+    builds = (version for each, version in installed.items() if each.startswith(f"{name}-"))
+    return installed.get(name) or next(builds, None)
+
+
 def always(_: Call) -> bool:
     """A predicate that holds for every call."""
     return True
@@ -97,6 +144,7 @@ class Dialect:
     dtype: instead: the framework returns its value in this dtype whatever it was given.
     precision: instead: the framework computes in this dtype; `dtype` alone means both.
     when: the calls to which the dialect applies.
+    versions: the releases that have it.
     """
 
     name: str
@@ -108,13 +156,17 @@ class Dialect:
     dtype: str | None = None
     precision: str | None = None
     when: Callable[[Call], bool] = always
+    versions: str = ""
+
+    def __post_init__(self) -> None:
+        ranges(self.versions)
 
 
 @dataclass(frozen=True, eq=False)
 class KnownIssue:
     """A framework's bug: it differs from its own documentation, or from what can be defended.
 
-    versions: the releases that have it, as a version specifier (">=2.1,<2.16") of the backend's first distribution.
+    versions: the releases that have it.
     symptom: what the elements that differ look like; any other difference is still a mismatch.
     aspects: the aspects in which it shows, by prefix ("value", "gradient:input", "gradient").
     """
@@ -127,13 +179,20 @@ class KnownIssue:
     aspects: tuple[str, ...] = ("value", "gradient")
     when: Callable[[Call], bool] = always
 
+    def __post_init__(self) -> None:
+        ranges(self.versions)
+
 
 @dataclass(frozen=True)
 class Unsupported:
-    """What an implementation does not offer; `reason` says why."""
+    """What an implementation does not offer, in the releases of `versions`; `reason` says why."""
 
     reason: str
     when: Callable[[Call], bool]
+    versions: str = ""
+
+    def __post_init__(self) -> None:
+        ranges(self.versions)
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +205,8 @@ class Implementation:
     lacks: why it does not take an argument, by name (else only that it does not is said).
     no_gradient: why it gives no gradient for an argument, by name; "*" for all of them.
     twin: the name of another implementation that must give the same bits.
-    exists: False where the installed version does not have it.
+    versions: the releases that have it.
+    exists: False where the installed one is none of them.
     """
 
     loss: str
@@ -160,7 +220,23 @@ class Implementation:
     dialects: tuple[Dialect, ...] = ()
     known_issues: tuple[KnownIssue, ...] = ()
     twin: str | None = None
+    versions: str = ""
     exists: bool = True
+
+    def __post_init__(self) -> None:
+        ranges(self.versions)
+
+    def at(self, installed: Mapping[str, str]) -> Implementation:
+        """What is declared for these versions, the backend's own first.
+
+        Known issues of other versions stay: that each is looked for, and where it is said to be, is in every record.
+        """
+        return dataclasses.replace(
+            self,
+            dialects=tuple(each for each in self.dialects if covers(each.versions, installed)),
+            unsupported=tuple(each for each in self.unsupported if covers(each.versions, installed)),
+            exists=covers(self.versions, installed),
+        )
 
     @property
     def entry_point(self) -> str:

@@ -7,6 +7,7 @@ the reference: `axis` says so where there is one, and `classes_last` moves it wh
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +15,6 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from packaging.version import Version
 
 from lossparity.adapters import engines
 from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue, Unsupported, implementations
@@ -44,26 +44,7 @@ EXCLUDED = {
 _SOURCE_2 = "https://github.com/keras-team/tf-keras/blob/v2.15.0/tf_keras/"
 
 
-def _takes(name: str, argument: str) -> bool:
-    """Whether the loss class of this name is there and takes the argument."""
-    found = getattr(keras.losses, name, None)
-    return found is not None and argument in inspect.signature(found).parameters
-
-
-def _reduces(reduction: str) -> bool:
-    try:
-        keras.losses.MeanSquaredError(reduction=reduction)
-    except ValueError:
-        return False
-    return True
-
-
-# Keras 2 computes in the dtype it is given. Of Keras 3, the first releases offered no dtype in the classes.
-VERSION = tuple(int(part) for part in keras.__version__.split(".")[:2])
-KERAS_2 = VERSION < (3,)
-SQUEEZES = Version(keras.__version__) < Version("3.0.5")  # the column, where later releases expand the vector
-HAS_DTYPE = _takes("MeanSquaredError", "dtype")
-DTYPES = ("float64", "float32") if HAS_DTYPE or KERAS_2 else ("float32",)
+HAS_DTYPE = "dtype" in inspect.signature(keras.losses.MeanSquaredError).parameters
 REDUCTIONS = {
     "none": "none",
     "sum": "sum",
@@ -71,8 +52,6 @@ REDUCTIONS = {
     "sum_over_batch_size": "sum_over_batch_size",
     "mean_with_sample_weight": "mean_with_sample_weight",
 }
-if not _reduces("mean_with_sample_weight"):
-    del REDUCTIONS["mean_with_sample_weight"]
 
 
 def setup(input: Any, reduction: str) -> dict[str, Any]:
@@ -86,11 +65,6 @@ def per_sample(weight: Any) -> Any:
     return weight if weight is None or weight.ndim < 2 or weight.shape[-1] != 1 else weight[..., 0]
 
 
-def keras_2(*dialects: Dialect) -> tuple[Dialect, ...]:
-    """The dialects, where this is Keras 2."""
-    return dialects if KERAS_2 else ()
-
-
 # --- Activations
 
 
@@ -102,14 +76,15 @@ def sigmoid(input):  # type: ignore[no-untyped-def]
 @implements(
     "softmax",
     "keras.activations.softmax",
-    dialects=keras_2(
+    dialects=(
         Dialect(
             "no-vector",
             "A vector is refused: the first axis is that of the samples.",
             _SOURCE_2 + "activations.py",
             raises="ValueError",
             when=lambda call: call.arguments["input"].ndim == 1,
-        )
+            versions="<3",
+        ),
     ),
     known_issues=SOFTMAX_ISSUES,
 )
@@ -117,7 +92,7 @@ def softmax(input, dim):  # type: ignore[no-untyped-def]
     return keras.activations.softmax(input, axis=dim)
 
 
-@implements("log_softmax", "keras.activations.log_softmax", exists=hasattr(keras.activations, "log_softmax"))
+@implements("log_softmax", "keras.activations.log_softmax", versions=">=3.0")
 def log_softmax(input, dim):  # type: ignore[no-untyped-def]
     return keras.activations.log_softmax(input, axis=dim)
 
@@ -152,20 +127,30 @@ AVERAGE = Dialect(
     parameters=lambda call: {"average_last_axis": True, **_fold(call)},
     when=lambda call: call.arguments["reduction"] in ("none", "sum"),
 )
-ALIGN = Dialect(
+
+
+def _vector_against_column(call: Call) -> bool:
+    return bool(call.arguments["input"].ndim == 1 and call.arguments["target"].ndim == 2)
+
+
+_SQUEEZED = Dialect(
     "aligned-ranks",
     "A vector against a column does not broadcast: one takes the rank of the other.",
-    _SOURCE_2 + "utils/losses_utils.py" if KERAS_2 else _SOURCE + "losses/loss.py#L96",
-    parameters=lambda call: {
-        "average_last_axis": True,
-        **(
-            {"target": call.arguments["target"][:, 0]}
-            if SQUEEZES
-            else {"input": call.arguments["input"][:, np.newaxis]}
-        ),
-    },
-    when=lambda call: call.arguments["input"].ndim == 1 and call.arguments["target"].ndim == 2,
+    _SOURCE_2 + "utils/losses_utils.py",
+    parameters=lambda call: {"average_last_axis": True, "target": call.arguments["target"][:, 0]},
+    when=_vector_against_column,
+    versions="<3.0.5",
 )
+_EXPANDED = Dialect(
+    "aligned-ranks",
+    "A vector against a column does not broadcast: one takes the rank of the other.",
+    _SOURCE + "losses/loss.py#L96",
+    parameters=lambda call: {"average_last_axis": True, "input": call.arguments["input"][:, np.newaxis]},
+    when=_vector_against_column,
+    versions=">=3.0.5",
+)
+ALIGN = (_SQUEEZED, _EXPANDED)
+ALIGN_IN_FUNCTION = (dataclasses.replace(_SQUEEZED, versions=">=3.0,<3.0.5"), _EXPANDED)
 FUNCTION_BROADCASTS = KnownIssue(
     "class-aligns",
     "The class gives a vector and a column one rank, the function broadcasts them: two losses of one name.",
@@ -173,7 +158,7 @@ FUNCTION_BROADCASTS = KnownIssue(
     versions="<3",
     symptom="any",
     aspects=("twin",),
-    when=lambda call: call.arguments["input"].ndim == 1 and call.arguments["target"].ndim == 2,
+    when=_vector_against_column,
 )
 NO_WEIGHT = Dialect(
     "no-weight",
@@ -181,15 +166,15 @@ NO_WEIGHT = Dialect(
     _SOURCE + "losses/loss.py#L136",
     parameters={"zero_division": 0.0},
     when=lambda call: _weight(call) is not None and not np.any(_weight(call)),
+    versions=">=3.7",  # before, no mean divides by weights
 )
-NO_SAMPLES = keras_2(
-    Dialect(
-        "no-samples",
-        "The mean of no samples is 0.",
-        _SOURCE_2 + "utils/losses_utils.py",
-        parameters={"zero_division": 0.0},
-        when=lambda call: not _input(call).size,
-    )
+NO_SAMPLES = Dialect(
+    "no-samples",
+    "The mean of no samples is 0.",
+    _SOURCE_2 + "utils/losses_utils.py",
+    parameters={"zero_division": 0.0},
+    when=lambda call: not _input(call).size,
+    versions="<3",
 )
 EMPTY = KnownIssue(
     "empty-not-reduced",
@@ -204,13 +189,11 @@ ALIGNED_TOO_FAR = KnownIssue(
     "weighs-the-mean",
     "A column loses its axis beside a vector, so that the mean of all samples meets the weight of each: Keras 2 "
     "raises, 3.0 to 3.0.4 weigh the mean.",
-    _SOURCE_2 + "utils/losses_utils.py" if KERAS_2 else "https://github.com/keras-team/keras/releases/tag/v3.0.5",
+    "https://github.com/keras-team/keras/releases/tag/v3.0.5",
     versions="<3.0.5",
     symptom="any",
     aspects=("",),
-    when=lambda call: (
-        _weight(call) is not None and call.arguments["input"].ndim == 1 and call.arguments["target"].ndim == 2
-    ),
+    when=lambda call: _weight(call) is not None and _vector_against_column(call),
 )
 SAMPLES_ONLY = Unsupported("it weighs samples, whole rows, not elements", _weighs_elements)
 _LACKS = {
@@ -218,10 +201,21 @@ _LACKS = {
     "pos_weight": "it has no weight of the positives",
     "avg_factor": "it divides by the number of samples or by their weights",
 }
+# Keras 2 computes in the dtype it is given.
+FLOATX_ONLY = Unsupported(
+    "it computes in floatx alone; its classes take a dtype since Keras 3.4",
+    lambda call: call.dtype != "float32",
+    versions=">=3.0,<3.4",
+)
+NO_WEIGHTED_MEAN = Unsupported(
+    "no mean divides by the weights before Keras 3.7",
+    lambda call: call.arguments["reduction"] == "mean_with_sample_weight",
+    versions="<3.7",
+)
+EARLY = (FLOATX_ONLY, NO_WEIGHTED_MEAN)
 _CLASS: dict[str, Any] = {
     "reductions": tuple(REDUCTIONS),
-    "dtypes": DTYPES,
-    "unsupported": (SAMPLES_ONLY,),
+    "unsupported": (*EARLY, SAMPLES_ONLY),
     "lacks": _LACKS,
 }
 _FUNCTION: dict[str, Any] = {"reductions": ("none",), "lacks": _LACKS}
@@ -241,11 +235,10 @@ def _bounds(call: Call) -> tuple[float, float]:
 
 # --- Regression
 
-# Without mean_with_sample_weight, no mean divides by weights.
-_REGRESSION = (AVERAGE, ALIGN, *NO_SAMPLES, *((NO_WEIGHT,) if "mean_with_sample_weight" in REDUCTIONS else ()))
+_REGRESSION = (AVERAGE, *ALIGN, NO_SAMPLES, NO_WEIGHT)
 _REGRESSION_ISSUES = (EMPTY, ALIGNED_TOO_FAR)
 _REGRESSION_FUNCTION: dict[str, Any] = {
-    "dialects": (AVERAGE,) if KERAS_2 else (AVERAGE, ALIGN),
+    "dialects": (AVERAGE, *ALIGN_IN_FUNCTION),
     "known_issues": (FUNCTION_BROADCASTS,),
     **_FUNCTION,
 }
@@ -287,14 +280,13 @@ def mean_squared_error(input, target):  # type: ignore[no-untyped-def]
     return keras.losses.mean_squared_error(target, input)
 
 
-_FLOATX = keras_2(
-    Dialect(
-        "floatx",
-        "Prediction and target are cast to floatx, which is float32, and so the loss is float32.",
-        _SOURCE_2 + "losses.py",
-        dtype="float32",
-        when=lambda call: call.dtype == "float64",
-    )
+_FLOATX = Dialect(
+    "floatx",
+    "Prediction and target are cast to floatx, which is float32, and so the loss is float32.",
+    _SOURCE_2 + "losses.py",
+    dtype="float32",
+    when=lambda call: call.dtype == "float64",
+    versions="<3",
 )
 _FLOAT32_DELTA = KnownIssue(
     "float32-delta",
@@ -321,7 +313,7 @@ _INFINITE = KnownIssue(
     "keras.losses.Huber",
     dialects=(
         *_REGRESSION,
-        *_FLOATX,
+        _FLOATX,
         accepts("any-delta", "A negative delta is not refused.", lambda call: call.arguments["delta"] < 0.0),
     ),
     known_issues=(*_REGRESSION_ISSUES, _INFINITE),
@@ -336,7 +328,7 @@ def huber_class(input, target, reduction, delta, sample_weight=None):  # type: i
     "huber_loss",
     "keras.losses.huber",
     twin="keras.losses.Huber",
-    dialects=(*_REGRESSION_FUNCTION["dialects"], *_FLOATX),
+    dialects=(*_REGRESSION_FUNCTION["dialects"], _FLOATX),
     known_issues=(_INFINITE, FUNCTION_BROADCASTS, _FLOAT32_DELTA),
     **_FUNCTION,
 )
@@ -346,21 +338,23 @@ def huber(input, target, delta):  # type: ignore[no-untyped-def]
 
 # --- Classification: probabilities and logits of a yes
 
-if KERAS_2:
-    _CLIP = Dialect(
+_CLIP = (
+    Dialect(
         "clip",
         "Probabilities are clipped to [1e-7, 1 - 1e-7], with no gradient beyond, and 1e-7 is added in both logarithms.",
         _SOURCE_2 + "backend.py",
         parameters=lambda call: {"clip": _bounds(call), "epsilon": keras.backend.epsilon()},
-    )
-else:
-    _CLIP = Dialect(
+        versions="<3",
+    ),
+    Dialect(
         "clip",
         "Probabilities are clipped to [1e-7, 1 - 1e-7], with no gradient beyond.",
         _SOURCE + "backend/tensorflow/nn.py",
         parameters=lambda call: {"clip": _bounds(call)},
         when=lambda call: bool(np.any(np.clip(call.arguments["input"], *_bounds(call)) != call.arguments["input"])),
-    )
+        versions=">=3.0",
+    ),
+)
 
 
 def _outside(call: Call) -> bool:
@@ -372,8 +366,8 @@ def _outside(call: Call) -> bool:
     "keras.losses.BinaryCrossentropy",
     dialects=(
         AVERAGE,
-        *NO_SAMPLES,
-        _CLIP,
+        NO_SAMPLES,
+        *_CLIP,
         accepts("any-probability", "A number outside [0, 1] is not refused.", _outside),
     ),
     known_issues=(EMPTY, zero_at_nan("clip_by_value")),
@@ -388,7 +382,7 @@ def binary_crossentropy_class(input, target, reduction, sample_weight=None):  # 
     "binary_cross_entropy",
     "keras.losses.binary_crossentropy",
     twin="keras.losses.BinaryCrossentropy",
-    dialects=(AVERAGE, _CLIP),
+    dialects=(AVERAGE, *_CLIP),
     known_issues=(zero_at_nan("clip_by_value"),),
     **_FUNCTION,
 )
@@ -399,7 +393,7 @@ def binary_crossentropy(input, target):  # type: ignore[no-untyped-def]
 @implements(
     "binary_cross_entropy_with_logits",
     "keras.losses.BinaryCrossentropy",
-    dialects=(AVERAGE, *NO_SAMPLES),
+    dialects=(AVERAGE, NO_SAMPLES),
     known_issues=(EMPTY,),
     **_CLASS,
 )
@@ -435,12 +429,11 @@ _SATURATED = KnownIssue(
     "keras.losses.BinaryFocalCrossentropy",
     dialects=(
         AVERAGE,
-        *NO_SAMPLES,
+        NO_SAMPLES,
         accepts("any-alpha", "An alpha above 1 is not refused.", lambda call: call.arguments["alpha"] > 1.0),
         accepts("any-gamma", "A negative gamma is not refused.", lambda call: call.arguments["gamma"] < 0.0),
     ),
     known_issues=(EMPTY, _SATURATED),
-    exists=hasattr(keras.losses, "BinaryFocalCrossentropy"),
     **_CLASS,
 )
 def binary_focal_crossentropy_class(  # type: ignore[no-untyped-def]
@@ -457,7 +450,6 @@ def binary_focal_crossentropy_class(  # type: ignore[no-untyped-def]
     twin="keras.losses.BinaryFocalCrossentropy",
     dialects=(AVERAGE,),
     known_issues=(_SATURATED,),
-    exists=hasattr(keras.losses, "binary_focal_crossentropy"),
     **_FUNCTION,
 )
 def binary_focal_crossentropy(inputs, targets, alpha, gamma):  # type: ignore[no-untyped-def]
@@ -497,25 +489,30 @@ _FLOAT32_MASK = Dialect(
     "https://github.com/keras-team/keras/blob/v3.12.0/keras/src/losses/loss.py",
     precision="float32",
     when=lambda call: call.dtype == "float64" and call.arguments["reduction"] not in ("none", "sum"),
+    versions=">=3.4,<3.13",
 )
-_NO_BATCH = keras_2(
-    Dialect(
-        "no-scalar-mask",
-        "One label alone cannot be ignored.",
-        _SOURCE_2 + "backend.py",
-        raises="ValueError",
-        when=lambda call: call.arguments["input"].ndim == 1,
-    )
+_NO_BATCH = Dialect(
+    "no-scalar-mask",
+    "One label alone cannot be ignored.",
+    _SOURCE_2 + "backend.py",
+    raises="ValueError",
+    when=lambda call: call.arguments["input"].ndim == 1,
+    versions="<3",
 )
 _SOFT: dict[str, Any] = {
-    "unsupported": (PROBABILITIES_ONLY,),
     "dialects": (UNIT_TARGETS,),
     "known_issues": (MASKED_NAN, _SMOOTHED_AXIS),
     "lacks": {"weight": "it has no weights of classes"},
 }
 
 
-@implements("cross_entropy", "keras.losses.CategoricalCrossentropy", tuple(REDUCTIONS), dtypes=DTYPES, **_SOFT)
+@implements(
+    "cross_entropy",
+    "keras.losses.CategoricalCrossentropy",
+    tuple(REDUCTIONS),
+    unsupported=(*EARLY, PROBABILITIES_ONLY),
+    **_SOFT,
+)
 def categorical_crossentropy_class(  # type: ignore[no-untyped-def]
     input, target, reduction, label_smoothing, sample_weight=None
 ):
@@ -530,6 +527,7 @@ def categorical_crossentropy_class(  # type: ignore[no-untyped-def]
     "keras.losses.categorical_crossentropy",
     ("none",),
     twin="keras.losses.CategoricalCrossentropy",
+    unsupported=(PROBABILITIES_ONLY,),
     **_SOFT,
 )
 def categorical_crossentropy(input, target, label_smoothing):  # type: ignore[no-untyped-def]
@@ -542,8 +540,7 @@ def categorical_crossentropy(input, target, label_smoothing):  # type: ignore[no
     "cross_entropy",
     "keras.losses.SparseCategoricalCrossentropy",
     tuple(REDUCTIONS),
-    dtypes=DTYPES,
-    unsupported=(INDICES_ONLY,),
+    unsupported=(*EARLY, INDICES_ONLY),
     dialects=(
         Dialect(
             "all-ignored",
@@ -552,8 +549,8 @@ def categorical_crossentropy(input, target, label_smoothing):  # type: ignore[no
             parameters={"zero_division": 0.0},
             when=lambda call: bool(np.all(call.arguments["target"] == call.arguments["ignore_index"])),
         ),
-        *_NO_BATCH,
-        *((_FLOAT32_MASK,) if (3, 4) <= VERSION < (3, 13) else ()),
+        _NO_BATCH,
+        _FLOAT32_MASK,
     ),
     known_issues=(EMPTY, _ONE_CLASS),
     lacks={"weight": "it has no weights of classes"},
@@ -573,7 +570,7 @@ def sparse_categorical_crossentropy_class(  # type: ignore[no-untyped-def]
     ("none",),
     twin="keras.losses.SparseCategoricalCrossentropy",
     unsupported=(INDICES_ONLY,),
-    dialects=_NO_BATCH,
+    dialects=(_NO_BATCH,),
     known_issues=(_ONE_CLASS,),
     lacks={"weight": "it has no weights of classes"},
 )
@@ -587,8 +584,7 @@ def sparse_categorical_crossentropy(input, target, ignore_index):  # type: ignor
     "softmax_focal_loss",
     "keras.losses.CategoricalFocalCrossentropy",
     tuple(REDUCTIONS),
-    dtypes=DTYPES,
-    unsupported=(PROBABILITIES_ONLY,),
+    unsupported=(*EARLY, PROBABILITIES_ONLY),
     dialects=(
         Dialect(
             "clip",
@@ -598,7 +594,6 @@ def sparse_categorical_crossentropy(input, target, ignore_index):  # type: ignor
         ),
         accepts("any-gamma", "A negative gamma is not refused.", lambda call: call.arguments["gamma"] < 0.0),
     ),
-    exists=hasattr(keras.losses, "CategoricalFocalCrossentropy"),
 )
 def categorical_focal_crossentropy_class(  # type: ignore[no-untyped-def]
     input, target, alpha, gamma, reduction, sample_weight=None
@@ -623,7 +618,6 @@ def categorical_focal_crossentropy_class(  # type: ignore[no-untyped-def]
             parameters=lambda call: {"clip": _bounds(call)},
         ),
     ),
-    exists=hasattr(keras.losses, "categorical_focal_crossentropy"),
 )
 def categorical_focal_crossentropy(input, target, alpha, gamma):  # type: ignore[no-untyped-def]
     return keras.losses.categorical_focal_crossentropy(target, input, alpha=alpha, gamma=gamma, from_logits=True)
@@ -639,12 +633,12 @@ def average(y_pred: Any, normalize: bool, sample_weight: Any) -> dict[str, Any]:
 
 
 _LOG_LOSS_UNSUPPORTED = (
+    FLOATX_ONLY,
     Unsupported("it takes a column for each class", lambda call: call.arguments["y_pred"].ndim == 1),
     Unsupported(
         "its mean does not divide by the sum of the weights",
-        lambda call: (
-            "mean_with_sample_weight" not in REDUCTIONS and _weight(call) is not None and call.arguments["normalize"]
-        ),
+        lambda call: _weight(call) is not None and call.arguments["normalize"],
+        versions="<3.7",
     ),
 )
 
@@ -652,7 +646,6 @@ _LOG_LOSS_UNSUPPORTED = (
 @implements(
     "log_loss",
     "keras.losses.CategoricalCrossentropy",
-    dtypes=DTYPES,
     unsupported=_LOG_LOSS_UNSUPPORTED,
     dialects=(
         Dialect(
@@ -671,7 +664,6 @@ def log_loss_of_one_hot(y_true, y_pred, normalize, sample_weight=None):  # type:
 @implements(
     "log_loss",
     "keras.losses.SparseCategoricalCrossentropy",
-    dtypes=DTYPES,
     unsupported=_LOG_LOSS_UNSUPPORTED,
     dialects=(
         Dialect(
@@ -711,9 +703,8 @@ _CLIP_BOTH = Dialect(
     "kl_div",
     "keras.losses.KLDivergence",
     (*REDUCTIONS, "batchmean"),
-    dtypes=DTYPES,
-    unsupported=(SAMPLES_ONLY,),
-    dialects=(_SUM, _CLIP_BOTH, *NO_SAMPLES),
+    unsupported=(*EARLY, SAMPLES_ONLY),
+    dialects=(_SUM, _CLIP_BOTH, NO_SAMPLES),
     known_issues=(EMPTY,),
 )
 def kl_divergence_class(input, target, reduction, sample_weight=None):  # type: ignore[no-untyped-def]
@@ -752,7 +743,7 @@ _SUBGRADIENT = Dialect(
 @implements(
     "hinge_loss",
     "keras.losses.Hinge",
-    dialects=(AVERAGE, *NO_SAMPLES, _SUBGRADIENT, _AUTO),
+    dialects=(AVERAGE, NO_SAMPLES, _SUBGRADIENT, _AUTO),
     known_issues=(EMPTY, zero_at_nan("maximum")),
     **_CLASS,
 )
@@ -775,7 +766,7 @@ def hinge(input, target):  # type: ignore[no-untyped-def]
 @implements(
     "squared_hinge_loss",
     "keras.losses.SquaredHinge",
-    dialects=(AVERAGE, *NO_SAMPLES, _AUTO),
+    dialects=(AVERAGE, NO_SAMPLES, _AUTO),
     known_issues=(EMPTY, zero_at_nan("maximum")),
     **_CLASS,
 )
@@ -807,8 +798,7 @@ _COMPETES = Dialect(
     "categorical_hinge_loss",
     "keras.losses.CategoricalHinge",
     tuple(REDUCTIONS),
-    dtypes=DTYPES,
-    unsupported=(PROBABILITIES_ONLY,),
+    unsupported=(*EARLY, PROBABILITIES_ONLY),
     dialects=(_COMPETES, _SUBGRADIENT),
 )
 def categorical_hinge_class(input, target, reduction, sample_weight=None):  # type: ignore[no-untyped-def]
@@ -835,10 +825,14 @@ _SMOOTH_BELOW = Dialect(
     _SOURCE + "losses/losses.py",
     parameters=lambda call: {"smooth": _bounds(call)[0], "smooth_numerator": 0.0},
 )
-_DICE: dict[str, Any] = {"dialects": (_SMOOTH_BELOW,), "lacks": {"smooth": "its smooth term is always 1e-7"}}
+_DICE: dict[str, Any] = {
+    "dialects": (_SMOOTH_BELOW,),
+    "lacks": {"smooth": "its smooth term is always 1e-7"},
+    "versions": ">=3.4",  # before, there is none, or it takes no axis
+}
 
 
-@implements("dice_loss", "keras.losses.Dice", tuple(REDUCTIONS), dtypes=DTYPES, exists=_takes("Dice", "axis"), **_DICE)
+@implements("dice_loss", "keras.losses.Dice", tuple(REDUCTIONS), unsupported=EARLY, **_DICE)
 def dice_class(input, target, reduction, axis):  # type: ignore[no-untyped-def]
     return keras.losses.Dice(axis=axis, **setup(input, reduction))(target, input)
 
@@ -848,7 +842,6 @@ def dice_class(input, target, reduction, axis):  # type: ignore[no-untyped-def]
     "keras.losses.dice",
     ("none",),
     twin="keras.losses.Dice",
-    exists=_takes("dice", "axis"),
     **_DICE,
 )
 def dice(input, target, axis):  # type: ignore[no-untyped-def]

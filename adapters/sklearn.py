@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
-import sklearn
+import sklearn  # noqa: F401  its implementations are named so
 from sklearn import metrics
 
 from lossparity.adapters import engines
@@ -34,7 +35,6 @@ EXCLUDED = {
 AVERAGES = ("mean", "mean_with_sample_weight")
 SUMS_TOO = (*AVERAGES, "sum")
 NO_GRADIENT = {"*": "a metric of scikit-learn has no gradient"}
-VERSION = tuple(int(part) for part in sklearn.__version__.split(".")[:2])
 ENGINE = engines.load("numpy")
 
 
@@ -114,6 +114,7 @@ _WEIGHTS_PER_OUTPUT = Dialect(
     DOCS + "mean_squared_error.html",
     parameters=_per_output,
     when=_weights_of_outputs,
+    versions="<1.7",
 )
 _WEIGHTS_PER_SAMPLE = Dialect(
     "sample-weight-1d",
@@ -121,9 +122,23 @@ _WEIGHTS_PER_SAMPLE = Dialect(
     DOCS + "mean_squared_error.html",
     raises="ValueError",
     when=_weights_of_outputs,
+    versions=">=1.7",
 )
+
+
+def _no_weight(error: str, versions: str) -> Dialect:
+    return Dialect(
+        "all-weights-0",
+        "Weights that are all 0 are refused.",
+        DOCS + "mean_squared_error.html",
+        raises=error,
+        when=lambda call: call.arguments["sample_weight"] is not None and not np.any(call.arguments["sample_weight"]),
+        versions=versions,
+    )
+
+
 _REGRESSION = (
-    *((FLOAT,) if VERSION >= (1, 6) else ()),
+    dataclasses.replace(FLOAT, versions=">=1.6"),
     *REFUSALS,
     Dialect(
         "two-axes",
@@ -146,14 +161,10 @@ _REGRESSION = (
         parameters=lambda call: {name: call.arguments[name].reshape(-1) for name in ("input", "target")},
         when=_column_against_vector,
     ),
-    _WEIGHTS_PER_SAMPLE if VERSION >= (1, 7) else _WEIGHTS_PER_OUTPUT,
-    Dialect(
-        "all-weights-0",
-        "Weights that are all 0 are refused.",
-        DOCS + "mean_squared_error.html",
-        raises="ValueError" if VERSION >= (1, 9) else "ZeroDivisionError",
-        when=lambda call: call.arguments["sample_weight"] is not None and not np.any(call.arguments["sample_weight"]),
-    ),
+    _WEIGHTS_PER_SAMPLE,
+    _WEIGHTS_PER_OUTPUT,
+    _no_weight("ValueError", versions=">=1.9"),
+    _no_weight("ZeroDivisionError", versions="<1.9"),
 )
 
 
@@ -187,35 +198,42 @@ def mean_squared_error(input, target, sample_weight=None):  # type: ignore[no-un
 def _log_loss(argument: str) -> tuple[Dialect, ...]:
     """What log_loss does to the probabilities, which are the reference's `argument`."""
 
-    def bounds(call: Call) -> tuple[float, float]:
-        eps = float(np.finfo(call.dtype).eps) if VERSION >= (1, 2) else 1e-15
+    def clipped(call: Call, eps: float | None = None) -> tuple[float, float]:
+        eps = float(np.finfo(call.dtype).eps) if eps is None else eps
         return float(np.dtype(call.dtype).type(eps)), float(np.dtype(call.dtype).type(1.0 - eps))
 
-    def outside(call: Call) -> bool:
-        low, high = bounds(call)
+    def outside(call: Call, eps: float | None = None) -> bool:
+        low, high = clipped(call, eps)
         p = call.arguments[argument]
         return bool(np.any((p < low) | (p > high)))
 
-    anything = Dialect(
-        "any-probability",
-        "Probabilities outside [0, 1] are clipped too; scikit-learn 1.7 began to refuse them.",
-        DOCS + "log_loss.html",
-        accepts=True,
-        when=outside,
-    )
     return (
         FLOAT,
         *REFUSALS,
         Dialect(
             "clip",
-            "Probabilities are clipped to [eps, 1 - eps], where eps is that of their dtype."
-            if VERSION >= (1, 2)
-            else "Probabilities are clipped to [1e-15, 1 - 1e-15]; scikit-learn 1.2 took the eps of their dtype.",
+            "Probabilities are clipped to [eps, 1 - eps], where eps is that of their dtype.",
             DOCS + "log_loss.html",
-            parameters=lambda call: {"clip": bounds(call)},
+            parameters=lambda call: {"clip": clipped(call)},
             when=outside,
+            versions=">=1.2",
         ),
-        *((anything,) if VERSION < (1, 7) else ()),
+        Dialect(
+            "clip",
+            "Probabilities are clipped to [1e-15, 1 - 1e-15]; scikit-learn 1.2 took the eps of their dtype.",
+            DOCS + "log_loss.html",
+            parameters=lambda call: {"clip": clipped(call, 1e-15)},
+            when=lambda call: outside(call, 1e-15),
+            versions="<1.2",
+        ),
+        Dialect(
+            "any-probability",
+            "Probabilities outside [0, 1] are clipped too; scikit-learn 1.7 began to refuse them.",
+            DOCS + "log_loss.html",
+            accepts=True,
+            when=outside,
+            versions="<1.7",
+        ),
     )
 
 
@@ -227,6 +245,7 @@ _RENORMALIZE = Dialect(
     when=lambda call: (
         call.arguments["y_pred"].ndim == 2 and not np.allclose(call.arguments["y_pred"].sum(axis=1), 1.0, rtol=1e-12)
     ),
+    versions="<1.5",
 )
 
 
@@ -262,7 +281,7 @@ def binary_cross_entropy(input, target, reduction, sample_weight=None):  # type:
     "log_loss",
     "sklearn.metrics.log_loss",
     no_gradient=NO_GRADIENT,
-    dialects=(*_log_loss("y_pred"), *((_RENORMALIZE,) if VERSION < (1, 5) else ())),
+    dialects=(*_log_loss("y_pred"), _RENORMALIZE),
 )
 def log_loss(y_true, y_pred, normalize, sample_weight=None, labels=None):  # type: ignore[no-untyped-def]
     return metrics.log_loss(y_true, y_pred, normalize=normalize, sample_weight=sample_weight, labels=labels)
@@ -308,7 +327,7 @@ def hinge_loss(input, target, sample_weight=None):  # type: ignore[no-untyped-de
     no_gradient=NO_GRADIENT,
     unsupported=NO_REDUCTION,
     dialects=(
-        *((FLOAT,) if VERSION >= (1, 7) else ()),
+        dataclasses.replace(FLOAT, versions=">=1.7"),
         *REFUSALS,
         Dialect(
             "label-indices",

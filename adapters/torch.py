@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,7 +16,6 @@ IMPLEMENTATIONS: list[Implementation] = []
 implements = implementations(IMPLEMENTATIONS)
 
 ALL = ("none", "mean", "sum")
-VERSION = tuple(int(part) for part in torch.__version__.split(".")[:2])
 DOCS = "https://docs.pytorch.org/docs/stable/generated/"
 SOURCE = "https://github.com/pytorch/pytorch/blob/v2.7.0/"
 ISSUES = "https://github.com/pytorch/pytorch/issues/"
@@ -36,14 +33,6 @@ ENGINE = engines.load("torch")
 def given(**options: Any) -> dict[str, Any]:
     """The options that are not None: an older torch does not know them all."""
     return {name: value for name, value in options.items() if value is not None}
-
-
-def _since(function: Callable[..., Any], argument: str) -> tuple[Unsupported, ...]:
-    """What to declare where the installed torch's `function` may be too old for `argument`."""
-    if argument in inspect.signature(function).parameters:
-        return ()
-    reason = f"{function.__name__} of torch {torch.__version__} has no {argument}"
-    return (Unsupported(reason, lambda call: call.arguments[argument] is not None),)
 
 
 # --- Activations
@@ -81,7 +70,11 @@ def log_softmax_module(input, dim):  # type: ignore[no-untyped-def]
 
 # --- Regression
 
-# The weight of l1_loss, mse_loss and huber_loss is younger than torch 2.0.
+_WEIGHT = Unsupported(
+    "l1_loss, mse_loss and huber_loss have no weight before torch 2.6",
+    lambda call: call.arguments["weight"] is not None,
+    versions="<2.6",
+)
 _MODULE_WEIGHT = {"weight": f"the class has no weight, only the function ({ISSUES}149841)"}
 
 _L1_NAN = KnownIssue(
@@ -99,7 +92,7 @@ _L1_NAN = KnownIssue(
     "l1_loss",
     "torch.nn.functional.l1_loss",
     ALL,
-    unsupported=_since(F.l1_loss, "weight"),
+    unsupported=(_WEIGHT,),
     known_issues=(_L1_NAN,),
 )
 def l1_loss(input, target, reduction, weight=None):  # type: ignore[no-untyped-def]
@@ -118,7 +111,7 @@ def l1_loss_module(input, target, reduction):  # type: ignore[no-untyped-def]
     return nn.L1Loss(reduction=reduction)(input, target)
 
 
-@implements("mse_loss", "torch.nn.functional.mse_loss", ALL, unsupported=_since(F.mse_loss, "weight"))
+@implements("mse_loss", "torch.nn.functional.mse_loss", ALL, unsupported=(_WEIGHT,))
 def mse_loss(input, target, reduction, weight=None):  # type: ignore[no-untyped-def]
     return F.mse_loss(input, target, reduction=reduction, **given(weight=weight))
 
@@ -128,21 +121,14 @@ def mse_loss_module(input, target, reduction):  # type: ignore[no-untyped-def]
     return nn.MSELoss(reduction=reduction)(input, target)
 
 
-_BETA_0 = (
-    ()
-    if VERSION >= (2, 1)
-    else (
-        Dialect(
-            "kink-at-beta-0",
-            "Before torch 2.1, with beta = 0 the gradient at input = target is -1, where that of l1_loss is 0.",
-            ISSUES + "96813",
-            {"subgradient": -1.0},
-            when=lambda call: call.arguments["beta"] == 0.0,
-        ),
-    )
+_BETA_0 = Dialect(
+    "kink-at-beta-0",
+    "Before torch 2.1, with beta = 0 the gradient at input = target is -1, where that of l1_loss is 0.",
+    ISSUES + "96813",
+    {"subgradient": -1.0},
+    when=lambda call: call.arguments["beta"] == 0.0,
+    versions="<2.1",
 )
-
-
 _BETA_0_TARGET = KnownIssue(
     "kink-at-beta-0-target",
     "With beta = 0 the gradient of the target at input = target is -1 too: that of the input, the two exchanged.",
@@ -158,7 +144,7 @@ _BETA_0_TARGET = KnownIssue(
     "smooth_l1_loss",
     "torch.nn.functional.smooth_l1_loss",
     ALL,
-    dialects=_BETA_0,
+    dialects=(_BETA_0,),
     known_issues=(_BETA_0_TARGET,),
 )
 def smooth_l1_loss(input, target, reduction, beta):  # type: ignore[no-untyped-def]
@@ -170,7 +156,7 @@ def smooth_l1_loss(input, target, reduction, beta):  # type: ignore[no-untyped-d
     "torch.nn.SmoothL1Loss",
     ALL,
     twin="torch.nn.functional.smooth_l1_loss",
-    dialects=_BETA_0,
+    dialects=(_BETA_0,),
     known_issues=(_BETA_0_TARGET,),
 )
 def smooth_l1_loss_module(input, target, reduction, beta):  # type: ignore[no-untyped-def]
@@ -195,16 +181,16 @@ _MEAN_OVER_N = Dialect(
         "reduction": "sum_over_batch_size",
     },
     when=lambda call: call.arguments["weight"] is not None and call.arguments["reduction"] == "mean",
+    versions=">=2.6",
 )
-_HUBER_WEIGHT = _since(F.huber_loss, "weight")
 
 
 @implements(
     "huber_loss",
     "torch.nn.functional.huber_loss",
     ALL,
-    unsupported=_HUBER_WEIGHT,
-    dialects=(_POSITIVE_DELTA,) if _HUBER_WEIGHT else (_POSITIVE_DELTA, _MEAN_OVER_N),
+    unsupported=(_WEIGHT,),
+    dialects=(_POSITIVE_DELTA, _MEAN_OVER_N),
 )
 def huber_loss(input, target, reduction, delta, weight=None):  # type: ignore[no-untyped-def]
     return F.huber_loss(input, target, reduction=reduction, delta=delta, **given(weight=weight))
@@ -237,6 +223,7 @@ _ANY_TARGET = Dialect(
     ISSUES + "87373",
     accepts=True,
     when=lambda call: bool(np.any((call.arguments["target"] < 0.0) | (call.arguments["target"] > 1.0))),
+    versions="<2.1",
 )
 _BCE = (
     Dialect(
@@ -260,7 +247,7 @@ _BCE = (
         raises="RuntimeError",
         when=lambda call: bool(np.isnan(call.arguments["input"]).any()),
     ),
-    *((_ANY_TARGET,) if VERSION < (2, 1) else ()),
+    _ANY_TARGET,
 )
 
 
@@ -404,18 +391,13 @@ _MARGIN = (
         accepts=True,
         when=lambda call: bool(np.any(np.abs(call.arguments["target"]) != 1.0)),
     ),
-    *(
-        (
-            Dialect(
-                "subgradient-1",
-                "At the margin the slope is that of the side that loses: clamp's was 1 at its bound before torch 2.14.",
-                ISSUES + "184572",
-                parameters={"subgradient": 1.0},
-                when=lambda call: "kink" in call.tags,
-            ),
-        )
-        if VERSION < (2, 14)
-        else ()
+    Dialect(
+        "subgradient-1",
+        "At the margin the slope is that of the side that loses: clamp's was 1 at its bound before torch 2.14.",
+        ISSUES + "184572",
+        parameters={"subgradient": 1.0},
+        when=lambda call: "kink" in call.tags,
+        versions="<2.14",
     ),
 )
 

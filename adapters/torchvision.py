@@ -4,7 +4,7 @@ from __future__ import annotations
 
 # torchvision must be imported before anything else that brings its own LLVM (see adapters/__init__.py).
 import numpy as np
-import torchvision
+import torchvision  # noqa: F401  its implementations are named so
 from torchvision import ops
 
 from lossparity.adapters import engines
@@ -14,7 +14,6 @@ IMPLEMENTATIONS: list[Implementation] = []
 implements = implementations(IMPLEMENTATIONS)
 
 ALL = ("none", "mean", "sum")
-VERSION = tuple(int(part) for part in torchvision.__version__.split(".")[:2])
 DOCS = "https://docs.pytorch.org/vision/stable/generated/torchvision.ops."
 SOURCE = "https://github.com/pytorch/vision/blob/v0.22.0/torchvision/ops/"
 
@@ -27,6 +26,7 @@ _ALPHA = Dialect(
     "https://github.com/pytorch/vision/pull/8882",
     accepts=True,
     when=lambda call: call.arguments["alpha"] > 1.0,
+    versions="<0.22",
 )
 
 
@@ -42,7 +42,7 @@ _ALPHA = Dialect(
             accepts=True,
             when=lambda call: call.arguments["gamma"] < 0.0,
         ),
-        *((_ALPHA,) if VERSION < (0, 22) else ()),
+        _ALPHA,
     ),
     known_issues=(
         KnownIssue(

@@ -25,7 +25,7 @@ def explain(identifier: str, seed: int) -> str:
     """The check's inputs, reference, framework, error and reproducer. ValueError for an ID that is none."""
     backend, module, check = _find(identifier)
     versions = adapters.BACKENDS[backend].versions()
-    judge = Judge(module, seed, adapters.BACKENDS[backend].version())
+    judge = Judge(module, seed, versions)
     decided = judge(check)
     lines = [
         check.id,

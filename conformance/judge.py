@@ -9,14 +9,13 @@ import dataclasses
 import functools
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
 import numpy as np
-from packaging.specifiers import SpecifierSet  # pytest, which we need, needs it
 
-from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue, Request
+from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue, Request, covers, named, ranges
 from lossparity.conformance import tolerance, warned
 from lossparity.conformance.cases import CASES, Case
 from lossparity.conformance.compare import (
@@ -35,12 +34,15 @@ from lossparity.reference.core import Gradients
 
 
 class Judge:
-    """Decides the checks of one backend. Calls and expectations are kept, so that aspects share them."""
+    """Decides the checks of one backend. Calls and expectations are kept, so that aspects share them.
 
-    def __init__(self, module: ModuleType, seed: int, version: str) -> None:
+    versions: what is installed, by distribution, the backend's own first.
+    """
+
+    def __init__(self, module: ModuleType, seed: int, versions: Mapping[str, str]) -> None:
         self.engine = module.ENGINE
         self.seed = seed
-        self.version = version
+        self.versions = versions
         self.implementations = {(each.loss, each.name): each for each in module.IMPLEMENTATIONS}
         self.devices = tuple(self.engine.devices())
         self.outcome = functools.lru_cache(maxsize=8)(self._outcome)
@@ -266,9 +268,7 @@ class Judge:
         issues = [
             issue
             for issue in implementation.known_issues
-            if check.aspect.startswith(issue.aspects)
-            and SpecifierSet(issue.versions).contains(self.version, prereleases=True)
-            and applies(issue, call)
+            if check.aspect.startswith(issue.aspects) and covers(issue.versions, self.versions) and applies(issue, call)
         ]
         if not issues:
             return None
@@ -288,8 +288,10 @@ class Judge:
         if not implementation.exists:
             return Ruling("unsupported", f"this version has no {implementation.name}")
         if isinstance(declared, KnownIssue):
-            if not SpecifierSet(declared.versions).contains(self.version, prereleases=True):
-                return Ruling("unsupported", f"{declared.name} is declared for {declared.versions}, not {self.version}")
+            if not covers(declared.versions, self.versions):
+                here = [f"{name} {named(name, self.versions)}".strip() for name, _ in ranges(declared.versions)]
+                reason = f"{declared.name} is declared for {declared.versions}, not {' and '.join(here)}"
+                return Ruling("unsupported", reason)
             verdict = "known"
         else:
             verdict = "dialect"

@@ -147,7 +147,7 @@ def agrees() -> Callable[..., None]:
 def _judge(seed: int) -> Judge:
     engine = SimpleNamespace(MODES={}, REFUSED={}, devices=lambda: ["cpu"])
     nothing: Any = SimpleNamespace(IMPLEMENTATIONS=[], ENGINE=engine)
-    return Judge(nothing, seed, "0")
+    return Judge(nothing, seed, {})
 
 
 @pytest.fixture(scope="session")

@@ -43,7 +43,7 @@ def main() -> int:
     module = adapters.load(backend.name)
     selection = Selection.of(configuration["selection"])
     plan = list(checks(backend.name, module, selection))
-    judge = Judge(module, configuration["seed"], backend.version())
+    judge = Judge(module, configuration["seed"], backend.versions())
     _say(answers, ready=True)
     for line in sys.stdin:
         order = json.loads(line)

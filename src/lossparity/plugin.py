@@ -118,7 +118,7 @@ class Matrix:
             self._judges[check.backend] = Judge(
                 self._modules[check.backend],
                 DEFAULT_SEED if seed is None else seed,
-                adapters.BACKENDS[check.backend].version(),
+                adapters.BACKENDS[check.backend].versions(),
             )
         decided: Check = self._judges[check.backend](check)
         return decided

@@ -230,7 +230,7 @@ def test_a_warning_is_told_once_and_changes_no_verdict(capsys: pytest.CaptureFix
     for function in (quiet, loud):
         declared = Implementation("l1_loss", "toy.l1", function, ("mean",), no_gradient={"*": "a toy"})
         module: Any = SimpleNamespace(IMPLEMENTATIONS=[declared], ENGINE=engines.load("numpy"))
-        judge = Judge(module, 0, "1.0")
+        judge = Judge(module, 0, {})
         verdicts = [judge(check).verdict for check in checks("toy", module, Selection(dtypes=("float64",)))]
         found.append((verdicts, judge.news(), judge.news()))
     (calm, nothing, _), (verdicts, news, none_left) = found

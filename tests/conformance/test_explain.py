@@ -55,7 +55,7 @@ def straight_program(identifier: str) -> str:
 def sample(backend: str) -> Iterator[tuple[Check, Judge]]:
     """Of each implementation a value, a gradient, an array with gaps, and bad input, where it has them."""
     module = adapters.load(backend)
-    judge = Judge(module, 0, next(iter(adapters.BACKENDS[backend].versions().values())))
+    judge = Judge(module, 0, adapters.BACKENDS[backend].versions())
     for implementation in module.IMPLEMENTATIONS:
         wanted = {"value", "gradient", "strided", "error"}
         for check in checks(backend, module, Selection(losses=(implementation.loss,), dtypes=("float32",))):

@@ -113,7 +113,7 @@ def decide(
         if (check.implementation, check.case, check.dtype, check.aspect) == ("toy.mse", case, dtype, aspect)
     ]
     assert len(planned) == 1, f"{where} is planned {len(planned)} times"
-    return Judge(module, 0, version)(planned[0])
+    return Judge(module, 0, {"toy": version})(planned[0])
 
 
 # --- match
@@ -121,7 +121,7 @@ def decide(
 
 def test_an_honest_implementation_matches_everywhere() -> None:
     module = backend()
-    judge = Judge(module, 0, "1.0")
+    judge = Judge(module, 0, {})
     found = [judge(check) for check in checks("toy", module, Selection()) if check.case != "bad-shapes-mean"]
     supported = [check for check in found if check.verdict != "unsupported"]
     assert {check.verdict for check in supported} == {"match"}
@@ -310,7 +310,7 @@ def test_what_is_declared_as_not_offered_is_unsupported() -> None:
 def test_a_reduction_that_is_not_offered_is_unsupported() -> None:
     one = Implementation("mse_loss", "toy.summed", mse, ("sum",))
     module = SimpleNamespace(IMPLEMENTATIONS=[one], ENGINE=ENGINE)
-    judge = Judge(module, 0, "1.0")
+    judge = Judge(module, 0, {})
     found = {check.case: judge(check) for check in checks("toy", module, Selection(dtypes=("float64",)))}
     assert found["plain-none"].verdict == "unsupported"
     assert "no reduction 'none'; it has sum" in found["plain-none"].reason

@@ -295,6 +295,17 @@ def test_list_names_implementations(capsys: pytest.CaptureFixture[str]) -> None:
     assert line.split()[:3] == ["sklearn.metrics.hinge_loss", "hinge_loss", "sklearn"]
 
 
+def test_list_tells_what_is_declared_for_releases_that_are_not_installed(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("list", "implementations", "--all-versions", "--backend", "sklearn", "--loss", "log_loss")
+    assert call(*words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert all(line.startswith("sklearn.metrics.log_loss  log_loss  sklearn  ") for line in lines)
+    told = [line.split(None, 3)[3] for line in lines]
+    assert any(each.split() == ["is", "there", "every", "version"] for each in told)
+    assert any(each.startswith("dialect") and "  <1.5 " in each and "renormalize: " in each for each in told)
+    assert sum("clip: " in each for each in told) == 2  # before 1.2 and since
+
+
 @pytest.mark.parametrize("backend", ["sklearn", "tensorflow"])
 def test_nothing_of_the_framework_comes_through_the_list(backend: str) -> None:
     if adapters.BACKENDS[backend].missing():

@@ -6,8 +6,9 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from types import ModuleType
 from typing import Any
 
 from lossparity.cli.exits import HOLDS, INCOMPLETE
@@ -21,6 +22,11 @@ def add(commands: Any) -> None:
     listing.add_argument("what", choices=("losses", "backends", "cases", "implementations"))
     listing.add_argument("--loss", action="append", default=[], help="only of this loss")
     listing.add_argument("--backend", action="append", default=[], help="only of this backend")
+    listing.add_argument(
+        "--all-versions",
+        action="store_true",
+        help="of implementations: all that is declared, and for which releases, installed or not",
+    )
     listing.set_defaults(command=command)
 
 
@@ -42,11 +48,11 @@ def command(options: argparse.Namespace) -> int:
         for loss in losses:
             table([(f"{loss}/{name}", " ".join(sorted(case.tags))) for name, case in CASES.get(loss, {}).items()])
     else:
-        return _implementations(backends, losses)
+        return _implementations(backends, losses, options.all_versions)
     return HOLDS
 
 
-def _implementations(backends: Sequence[str], losses: Sequence[str]) -> int:
+def _implementations(backends: Sequence[str], losses: Sequence[str], all_versions: bool) -> int:
     """Each backend in a process of its own: what its framework prints while it is imported is nobody's business."""
     from lossparity import adapters
 
@@ -61,9 +67,10 @@ def _implementations(backends: Sequence[str], losses: Sequence[str]) -> int:
             print(f"# {name}: could not be asked: {answer}", file=sys.stderr)
             code = INCOMPLETE
         else:
-            offered, uncovered, rows = answer
+            offered, uncovered, rows, declared = answer
             print(f"# {name}: of {offered} losses found, {uncovered} have no adapter", file=sys.stderr)
-            table([(entry, loss, name, reductions) for entry, loss, reductions in rows if loss in losses])
+            told = declared if all_versions else rows
+            table([(entry, loss, name, *rest) for entry, loss, *rest in told if loss in losses])
     return code
 
 
@@ -80,14 +87,33 @@ def _asked(name: str) -> Any:
 
 
 def tell(name: str) -> None:
-    """Print a line of JSON: how many losses a backend offers, how many have no adapter, and its implementations."""
+    """Print a line of JSON: how many losses a backend offers, how many have no adapter, its implementations, and what
+    is declared of them for all versions.
+    """
     from lossparity import adapters
     from lossparity.conformance.census import census
 
     module = adapters.load(name)
     seen = census(module)
     rows = [(each.name, each.loss, ", ".join(each.reductions)) for each in module.IMPLEMENTATIONS]
-    print(json.dumps([sum(map(len, seen["namespaces"].values())), len(seen["uncovered"]), rows]))
+    offered = sum(map(len, seen["namespaces"].values()))
+    print(json.dumps([offered, len(seen["uncovered"]), rows, list(_declared(module))]))
+
+
+def _declared(module: ModuleType) -> Iterator[tuple[str, ...]]:
+    """A row for each implementation and for each declaration of it: what it is, for which releases, and why."""
+    for each in module.DECLARED:
+        yield each.name, each.loss, "is there", _range(each.versions), ", ".join(each.reductions)
+        for unsupported in each.unsupported:
+            yield each.name, each.loss, "unsupported", _range(unsupported.versions), unsupported.reason
+        for dialect in each.dialects:
+            yield each.name, each.loss, "dialect", _range(dialect.versions), f"{dialect.name}: {dialect.reason}"
+        for issue in each.known_issues:
+            yield each.name, each.loss, "known issue", _range(issue.versions), f"{issue.name}: {issue.reason}"
+
+
+def _range(versions: str) -> str:
+    return versions or "every version"
 
 
 def _installed(backend: Any) -> str:
