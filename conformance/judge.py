@@ -15,7 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from lossparity.adapters import engines
 from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue, Request, covers, named, ranges
+from lossparity.adapters.engines import NotCompiledError
 from lossparity.conformance import tolerance, warned
 from lossparity.conformance.cases import CASES, Case
 from lossparity.conformance.compare import (
@@ -50,6 +52,7 @@ class Judge:
         self.call = functools.lru_cache(maxsize=64)(self._call)
         self._heard: set[tuple[str, str]] = set()
         self._news: dict[str, list[str]] = {}
+        self._compiled = dict.fromkeys(engines.compiled(self.engine), 0)
 
     def __call__(self, check: Check) -> Check:
         """The check with its verdict."""
@@ -58,6 +61,8 @@ class Judge:
             result = self._decide(check)
         except MemoryError:
             result = Ruling("crashed", "out of memory, so nothing is decided here: give it more, or fewer --jobs")
+        except NotCompiledError as error:
+            result = Ruling("error", str(error))
         except Exception as error:  # a broken row or declaration costs its own checks, not the run; and decides nothing
             result = Ruling("crashed", f"the suite itself failed here, not the framework: {describe(error)}")
         return dataclasses.replace(
@@ -79,6 +84,9 @@ class Judge:
             return Ruling("not-run", f"no device {check.device} here; there are {', '.join(self.devices)}")
         if check.mode not in self.engine.MODES:
             return Ruling("not-run", f"no mode {check.mode}; there are {', '.join(self.engine.MODES)}")
+        missing = self.engine.MODES[check.mode].missing(check.device)
+        if missing:
+            return Ruling("not-run", missing)
         if check.aspect.startswith("dialect:"):
             return self._still_needed(implementation, check)
         refused = self.engine.REFUSED.get((check.device.partition(":")[0], check.dtype))
@@ -113,8 +121,8 @@ class Judge:
         request = self.request(implementation, case, dtype, device)
         with warned.listening() as caught:
             try:
-                outcome = Outcome(*self.engine.MODES[mode](request))
-            except MemoryError:  # says nothing of the framework
+                outcome = Outcome(*self.engine.MODES[mode].evaluate(request))
+            except (MemoryError, NotCompiledError):  # say nothing of the framework's answer
                 raise
             except Exception as error:  # whatever a framework raises is its answer
                 outcome = Outcome(error=error)
@@ -144,6 +152,12 @@ class Judge:
         """The warnings of each implementation ("loss/name") that were first heard since this was last asked."""
         news, self._news = self._news, {}
         return news
+
+    def programs(self) -> dict[str, int]:
+        """How many programs were compiled since this was last asked, by mode; those that compiled none are left out."""
+        now, before = engines.compiled(self.engine), self._compiled
+        self._compiled = now
+        return {mode: count - before[mode] for mode, count in now.items() if count > before[mode]}
 
     def differentiable(self, implementation: Implementation, case: Case) -> tuple[str, ...]:
         """The arguments whose gradient is asked of the framework."""

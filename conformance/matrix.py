@@ -17,7 +17,7 @@ from typing import Any
 
 from lossparity import reference
 from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue, Unsupported
-from lossparity.conformance.cases import CASES, DTYPES, Case
+from lossparity.conformance.cases import CASES, DTYPES, NARROW, Case, full
 from lossparity.conformance.describe import DEFINITIONS
 from lossparity.conformance.record import Check
 
@@ -35,6 +35,7 @@ class Selection:
     quick: of each row of the case table only the first reduction and the mean (Case.quick). What it leaves out is the
     sums and the reductions of weighted samples.
     shard: "2/3", the second of three parts of the plan; "" is all of it.
+    full: the narrow dtypes and the other modes too, each on the rows that cases/full.py names.
     """
 
     losses: tuple[str, ...] = ()
@@ -44,6 +45,7 @@ class Selection:
     expression: str = ""
     quick: bool = False
     shard: str = ""
+    full: bool = False
 
     @classmethod
     def of(cls, words: Mapping[str, Any]) -> Selection:
@@ -53,7 +55,8 @@ class Selection:
 
     def validate(self) -> None:
         """SelectionError that says which word is wrong and what it may be."""
-        for kind, given, known in (("loss", self.losses, tuple(DEFINITIONS)), ("dtype", self.dtypes, DTYPES)):
+        dtypes = (*DTYPES, *NARROW)
+        for kind, given, known in (("loss", self.losses, tuple(DEFINITIONS)), ("dtype", self.dtypes, dtypes)):
             for name in given:
                 if name not in known:
                     raise SelectionError(f"unknown {kind} {name!r}; there are {', '.join(known)}")
@@ -88,12 +91,13 @@ def compile_expression(expression: str) -> Callable[[str], bool]:
 def checks(backend: str, module: ModuleType, selection: Selection) -> Iterator[Check]:
     """Every check of a backend that the selection asks for, in the order in which they run."""
     wanted = compile_expression(selection.expression)
+    default, *others = module.ENGINE.MODES
     for implementation in module.IMPLEMENTATIONS:
         if selection.losses and implementation.loss not in selection.losses:
             continue
         for device in selection.devices or module.ENGINE.devices()[:1]:
-            for mode in selection.modes or tuple(module.ENGINE.MODES)[:1]:
-                for case, dtype, aspect in _rows(implementation, selection):
+            for mode in selection.modes or (default, *(others if selection.full else ())):
+                for case, dtype, aspect in _rows(implementation, selection, mode, default):
                     parts = (implementation.loss, implementation.name, case, dtype, device, mode, aspect)
                     check = Check("/".join(parts), parts[0], backend, *parts[1:])
                     if wanted(check.id):
@@ -105,17 +109,45 @@ def not_installed(backend: str, reason: str) -> Check:
     return Check(f"*/{backend}", "*", backend, "*", "*", "*", "*", "*", "*", verdict="not-run", reason=reason)
 
 
-def _rows(implementation: Implementation, selection: Selection) -> Iterator[tuple[str, str, str]]:
-    for case in CASES.get(implementation.loss, {}).values():
-        if selection.quick and not case.quick:
-            continue
-        for dtype in selection.dtypes or case.dtypes:
-            if dtype in case.dtypes:
-                for aspect in aspects(implementation, case, dtype):
-                    yield case.name, dtype, aspect
+def _rows(
+    implementation: Implementation, selection: Selection, mode: str, default: str
+) -> Iterator[tuple[str, str, str]]:
+    """Case, dtype and aspect of each check in a mode.
+
+    In the modes that are not the default, calls of one dtype, one set of options and the same shapes stand together:
+    they share what is compiled.
+    """
+    calls = list(_calls(implementation, selection, mode, default))
+    if mode != default:
+        first: dict[Any, int] = {}
+        calls.sort(key=lambda call: (call[1], first.setdefault((call[1], call[0].signature), len(first))))
+    for case, dtype in calls:
+        for aspect in aspects(implementation, case, dtype):
+            yield case.name, dtype, aspect
+    if mode != default and selection.full:
+        return  # whether a declaration still shows is asked where all rows are
     names = [*(each.name for each in implementation.dialects), *(each.name for each in implementation.known_issues)]
     for name in names:
         yield "any", "any", f"dialect:{name}"
+
+
+def _calls(implementation: Implementation, selection: Selection, mode: str, default: str) -> Iterator[tuple[Case, str]]:
+    """The cases in the dtypes that are asked for."""
+    if selection.full and mode != default and implementation.twin:
+        return  # the class calls the function: what a compiler makes of that is seen there
+    for case in CASES.get(implementation.loss, {}).values():
+        if selection.quick and not case.quick:
+            continue
+        offered = (*case.dtypes, *full.narrow(case))
+        if not selection.full:
+            asked = selection.dtypes or case.dtypes
+        elif mode == default:
+            asked = selection.dtypes or offered
+            offered = (*case.dtypes, *(full.narrow(case) if full.shows("narrow", case) else ()))
+        else:
+            asked = selection.dtypes or full.MODE_DTYPES
+            offered = offered if full.shows(mode, case) else ()
+        yield from ((case, dtype) for dtype in asked if dtype in offered)
 
 
 def aspects(implementation: Implementation, case: Case, dtype: str) -> tuple[str, ...]:

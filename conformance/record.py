@@ -73,7 +73,16 @@ _SHAPE: dict[str, Any] = {
             "warnings": [str],
         }
     },
-    "backends": {"*": {"status": str, "asked": bool, "reason": _TEXT, "last_words": _TEXT, "seconds": _NUMBER}},
+    "backends": {
+        "*": {
+            "status": str,
+            "asked": bool,
+            "reason": _TEXT,
+            "last_words": _TEXT,
+            "seconds": _NUMBER,
+            "programs": {"*": int},
+        }
+    },
     "census": {"*": {"namespaces": {"*": [str]}, "uncovered": [str], "excluded": {"*": _TEXT}}},
     "data": str,
     "selection": {"losses": [str], "dtypes": [str], "devices": [str], "modes": [str], "expression": str, "quick": bool},
@@ -100,7 +109,8 @@ class Run:
         adapter], "excluded": {dotted name: why it is left out on purpose}}. Another name of a loss is in the first
         alone.
     backends: name -> {"status": "complete" | "not-run" | "crashed" | "timeout", "asked": by name on the
-        command line, "reason", "last_words", "seconds"}.
+        command line, "reason", "last_words", "seconds", "programs": {mode: how many were really compiled for it}, where
+        a mode that compiles was asked for}.
     data: a digest of the cases' data: two records compare only where both ran the same.
     checks: a list of them is kept as `Checks`, which says what is asked of all of them without making each.
     selection: which checks were asked for (the fields of `Selection`); empty where no one run could repeat it.

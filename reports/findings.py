@@ -170,6 +170,12 @@ def explain_line(check: Check) -> str:
     return f"lossparity explain {shlex.quote(check.id)}"
 
 
+def programs(backend: Mapping[str, Any]) -> str:
+    """How many programs a backend compiled, of its line in the record: "187 programs by compile-aot"; "" for none."""
+    counts = mapping(backend.get("programs"))
+    return ", ".join(f"{plural(int(n), 'program')} by {mode}" for mode, n in counts.items())
+
+
 def plural(n: int, word: str) -> str:
     """`1 check`, `12,345 checks`; words that are no nouns (`3 stale`) stay as they are."""
     if word in ("stale", "crashed", "not-run", "dialect", "lossy", "known", "unsupported", "match", "timeout"):

@@ -40,6 +40,7 @@ from lossparity.reports.findings import (
     outcome,
     packages,
     plural,
+    programs,
     short_number,
     tally,
     worst_verdict,
@@ -212,6 +213,7 @@ def _backends(run: Run) -> list[dict[str, Any]]:
                 "packages": packages(run, name),
                 "place": place,
                 "devices": _words(seen.get("devices")),
+                "compiled": programs(about),
                 "counts": counts.get(name, Counter()),
             }
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -176,7 +177,11 @@ def _backends(runs: Sequence[Run]) -> dict[str, Any]:
                 continue
             first, second = sorted((merged[name], backend), key=_status_rank)
             seconds = sum(float(part.get("seconds") or 0.0) for part in (first, second))
+            programs: Counter[str] = Counter(mapping(first.get("programs")))
+            programs.update(mapping(second.get("programs")))
             merged[name] = {**second, **first, "seconds": seconds}
+            if programs:
+                merged[name]["programs"] = dict(sorted(programs.items()))
             if "asked" in first or "asked" in second:
                 merged[name]["asked"] = bool(first.get("asked") or second.get("asked"))
     for name, backend in merged.items():

@@ -16,6 +16,7 @@ from lossparity.reports.findings import (
     outcome,
     packages,
     plural,
+    programs,
     short_number,
 )
 
@@ -56,6 +57,8 @@ def _counts(run: Run) -> list[str]:
     for name in backend_names(run):
         found = counts.get(name, {})
         versions = ", ".join(f"{package} {version}" for package, version in packages(run, name).items())
+        compiled = programs(mapping(run.backends.get(name)))
+        versions += f"; compiled {compiled}" if compiled else ""
         rows.append([name, *(f"{found.get(verdict, 0):,}" for verdict in verdicts), versions])
     if not rows:
         return []

@@ -3,7 +3,8 @@
 Devices, dtypes and modes live here and nowhere else. A library of losses names the engine that it runs on
 (`ENGINE = engines.load("torch")`), and shares it with others. An engine module defines
 
-    MODES                     name -> evaluate function; the first is the default ("eager"),
+    MODES                     name -> Mode: how a call is run; the first is the default ("eager"). A mode is one line
+                              there and nowhere else: matrix, --full, reproducer and record follow from it,
     REFUSED                   (kind of device, dtype) -> why the framework does not have that dtype there,
     devices()                 the devices that the framework sees, in the names of lossparity: cpu, cpu:1, cuda:0, mps,
     version()                 the framework's own version,
@@ -12,7 +13,7 @@ Devices, dtypes and modes live here and nowhere else. A library of losses names 
                               (labels, int64) as it is, its memory layout kept where the framework has one,
     take(tensor)              the way back: a NumPy array, and the tensor's dtype by name.
 
-An evaluate function is
+A mode's evaluate function is
 
     evaluate(request) -> Answer          (both in adapters/base.py)
 
@@ -31,9 +32,14 @@ For the reproducer that `lossparity explain` prints, an engine has
 
 from __future__ import annotations
 
+import hashlib
 import importlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import os
+import platform
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -45,6 +51,95 @@ from lossparity.adapters.base import Answer, Request
 def load(name: str) -> ModuleType:
     """Import an engine, and with it the framework."""
     return importlib.import_module(f"{__name__}.{name}")
+
+
+class NotCompiledError(Exception):
+    """A compiler left the call, or a part of it, to the eager mode: its numbers say nothing of the compiled one.
+
+    No framework raises it, so that it is never taken for a framework's answer.
+    """
+
+
+@dataclass(frozen=True)
+class Mode:
+    """A way in which an engine runs a call.
+
+    evaluate: runs it.
+    written: how a reproducer writes it; {} stands for the call.
+    missing: why this machine does not have it on a device; None where it does.
+    programs: those that it compiled; None where it compiles none.
+    """
+
+    evaluate: Callable[[Request], Answer]
+    written: str = "{}"
+    missing: Callable[[str], str | None] = lambda _: None
+    programs: Programs | None = None
+
+
+Program = Callable[[Request], Answer]
+
+
+class Programs:
+    """The programs of a compiling mode: one for each implementation with its options and the shapes of its arrays.
+
+    Every number of an array is an input of the program; options are constants in it. Calls in the order of their
+    signatures (`signature`) find theirs among the last few, which are kept.
+    """
+
+    KEPT = 32
+
+    def __init__(self, build: Callable[[Request], Program]) -> None:
+        self._build = build
+        self._kept: OrderedDict[Hashable, Program] = OrderedDict()
+        self.compiled = 0
+
+    def __call__(self, request: Request) -> Answer:
+        """The call, by its program."""
+        key = signature(request)
+        program = self._kept.pop(key, None)
+        if program is None:
+            program = self._build(request)
+            self.compiled += 1
+        found = program(request)  # one that raises is not kept: nothing says that it was compiled
+        self._kept[key] = program
+        if len(self._kept) > self.KEPT:
+            self._kept.popitem(last=False)
+        return found
+
+
+def compiling(build: Callable[[Request], Program], written: str, missing: Any = Mode.missing) -> Mode:
+    """The mode in which `build` makes a program of a call, to be run with other numbers too."""
+    programs = Programs(build)
+    return Mode(programs, written, missing, programs)
+
+
+def signature(request: Request) -> Hashable:
+    """What a program depends on: all of the call but the numbers in its arrays and the cotangent."""
+    shapes = tuple((name, each.shape, str(each.dtype), each.strides) for name, each in request.arrays.items())
+    options = repr(sorted(request.options.items()))
+    return request.function, options, shapes, tuple(request.differentiable), request.dtype, request.device
+
+
+def compiled(engine: ModuleType) -> dict[str, int]:
+    """How many programs an engine has really compiled in this process, by mode."""
+    return {name: mode.programs.compiled for name, mode in engine.MODES.items() if mode.programs is not None}
+
+
+def disk_cache(compiler: str) -> str | None:
+    """The folder in which a compiler keeps its programs between runs; None where none can be made.
+
+    They are machine code: each kind of processor has its own.
+    """
+    cpuinfo = Path("/proc/cpuinfo")
+    flags = [line for line in cpuinfo.read_text().splitlines() if line.startswith("flags")] if cpuinfo.exists() else []
+    kind = hashlib.sha256("".join([platform.machine(), platform.processor(), *flags[:1]]).encode()).hexdigest()[:12]
+    home = os.environ.get("XDG_CACHE_HOME") or (os.environ.get("LOCALAPPDATA") if os.name == "nt" else "")
+    try:
+        folder = (Path(home) if home else Path.home() / ".cache") / "lossparity" / "compilers" / f"{compiler}-{kind}"
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):  # read-only, or no home at all
+        return None
+    return str(folder) if os.access(folder, os.W_OK) else None
 
 
 def answer(take: Callable[[Any], tuple[Any, str]], value: Any, gradients: Mapping[str, Any]) -> Answer:

@@ -7,15 +7,23 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from lossparity.adapters.base import Answer, Request
-from lossparity.adapters.engines import Sketch, answer, numbers
+from lossparity.adapters.engines import Mode, Program, Sketch, answer, compiling, disk_cache, numbers
+
+_CACHE = disk_cache("jax")
+if _CACHE and "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # the eager mode compiles too, each operation by itself
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+
+import jax  # noqa: E402  the lines above are for its import
+import jax.numpy as jnp  # noqa: E402
 
 REFUSED: dict[tuple[str, str], str] = {}
 
@@ -116,8 +124,39 @@ def second(request: Request) -> Answer:
         return answer(take, value, dict(zip(request.differentiable, found, strict=True)))
 
 
-MODES = {"eager": evaluate}
-_WRITTEN = {"eager": "{}"}
+def _jit(request: Request) -> Program:
+    """Value and gradients as one program of XLA."""
+    names = request.differentiable
+
+    def whole(tensors: dict[str, Any], seed: Any) -> tuple[Any, Any]:
+        def of_leaves(*leaves: Any) -> Any:
+            return jnp.asarray(request.function(**{**tensors, **dict(zip(names, leaves, strict=True))}, **options))
+
+        if not names:
+            return of_leaves(), ()
+        value, pullback = jax.vjp(of_leaves, *(tensors[name] for name in names))
+        return value, pullback(seed)
+
+    def forward(tensors: dict[str, Any]) -> Any:
+        return jnp.asarray(request.function(**tensors, **options))
+
+    options = request.options
+    with _place(request):
+        tensors = {name: place(array, request.device, request.dtype) for name, array in request.arrays.items()}
+        like = jax.eval_shape(forward, tensors)
+        program = jax.jit(whole).lower(tensors, like).compile()
+
+    def run(request: Request) -> Answer:
+        with _place(request):
+            tensors = {name: place(array, request.device, request.dtype) for name, array in request.arrays.items()}
+            seed = _seed(request.cotangent, like) if names else jnp.zeros(like.shape, like.dtype)
+            value, found = program(tensors, jax.device_put(seed, _devices()[request.device]))
+            return answer(take, value, dict(zip(names, found, strict=True)))
+
+    return run
+
+
+MODES = {"eager": Mode(evaluate), "jit": compiling(_jit, "jax.jit(lambda: {})()")}
 
 
 def reproducer(sketch: Sketch) -> Iterator[str]:
@@ -130,7 +169,7 @@ def reproducer(sketch: Sketch) -> Iterator[str]:
         dtype = sketch.request.dtype if array.dtype.kind == "f" else "int"
         yield f"{name} = jnp.array({text}, dtype='{dtype}').reshape({array.shape})"
     if not sketch.argument:
-        yield from sketch.called(_WRITTEN[sketch.mode])
+        yield from sketch.called(MODES[sketch.mode].written)
         shown = {"shape": "value.shape", "dtype": "value.dtype"}.get(sketch.aspect, "value.tolist()")
         yield f'print("got ", {shown})'
         return

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lossparity.adapters.base import Answer, Request
-from lossparity.adapters.engines import Sketch
+from lossparity.adapters.engines import Mode, Sketch
 
 REFUSED = {("cpu", "bfloat16"): "NumPy has no bfloat16"}
 
@@ -36,8 +36,7 @@ def evaluate(request: Request) -> Answer:
     return Answer(np.asarray(value), dict.fromkeys(request.differentiable))
 
 
-MODES = {"eager": evaluate}
-_WRITTEN = {"eager": "{}"}
+MODES = {"eager": Mode(evaluate)}
 
 
 def reproducer(sketch: Sketch) -> Iterator[str]:
@@ -48,6 +47,6 @@ def reproducer(sketch: Sketch) -> Iterator[str]:
         dtype = sketch.request.dtype if array.dtype.kind == "f" else array.dtype
         made = f"np.array({text}, dtype='{dtype}')" if array.size else f"np.zeros({array.shape}, dtype='{dtype}')"
         yield f"{name} = " + (f"np.repeat({made}, 2, axis=-1)[..., ::2]" if name in sketch.strided else made)
-    yield from sketch.called(_WRITTEN[sketch.mode])
+    yield from sketch.called(MODES[sketch.mode].written)
     shown = {"shape": "np.shape(value)", "dtype": "np.asarray(value).dtype"}.get(sketch.aspect)
     yield f'print("got ", {shown or "np.asarray(value).tolist()"})'

@@ -15,12 +15,15 @@ from typing import Any
 
 import numpy as np
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # else half a page about drivers on every import
-
-import tensorflow as tf
-
 from lossparity.adapters.base import Answer, Call, Dialect, KnownIssue, Request
-from lossparity.adapters.engines import Sketch, answer, numbers
+from lossparity.adapters.engines import Mode, Program, Sketch, answer, compiling, disk_cache, numbers
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # else half a page about drivers on every import
+_CACHE = disk_cache("xla")
+if _CACHE:
+    os.environ.setdefault("TF_XLA_FLAGS", f"--tf_xla_persistent_cache_directory={_CACHE}")
+
+import tensorflow as tf  # noqa: E402  the lines above are for its import
 
 REFUSED: dict[tuple[str, str], str] = {}
 
@@ -80,50 +83,91 @@ def _seed(cotangent: Callable[[tuple[int, ...]], Any], like: Any) -> Any:
     return tf.constant(np.asarray(cotangent(tuple(like.shape))), dtype=like.dtype)
 
 
-def evaluate(request: Request) -> Answer:
-    """Value and gradients, as engines/__init__.py says."""
+@contextlib.contextmanager
+def _placed(request: Request) -> Iterator[tuple[dict[str, Any], list[Any]]]:
+    """The tensors by name, and those whose gradients are asked for; what is computed meanwhile is on the device too."""
     with deprecations(), _on(request.device):
         tensors = {name: place(array, request.device, request.dtype) for name, array in request.arrays.items()}
-        leaves = [tensors[name] for name in request.differentiable]
-        with tf.GradientTape() as tape:
-            tape.watch(leaves)
-            value = request.function(**tensors, **request.options)
+        yield tensors, [tensors[name] for name in request.differentiable]
+
+
+def _taped(request: Request, tensors: dict[str, Any], leaves: list[Any], *, persistent: bool = False) -> Any:
+    """The value, and the tape on which it was computed."""
+    with tf.GradientTape(persistent=persistent) as tape:
+        tape.watch(leaves)
+        value = request.function(**tensors, **request.options)
+    return value, tape
+
+
+def _answer(request: Request, value: Any, found: Any) -> Answer:
+    return answer(take, value, dict(zip(request.differentiable, found, strict=True)))
+
+
+def evaluate(request: Request) -> Answer:
+    """Value and gradients, as engines/__init__.py says."""
+    with _placed(request) as (tensors, leaves):
+        value, tape = _taped(request, tensors, leaves)
         found = tape.gradient(value, leaves, _seed(request.cotangent, value)) if leaves else []
-        return answer(take, value, dict(zip(request.differentiable, found, strict=True)))
+        return _answer(request, value, found)
 
 
 def backward_twice(request: Request) -> Answer:
     """The gradients that a second reading of a persistent tape gives."""
-    with deprecations(), _on(request.device):
-        tensors = {name: place(array, request.device, request.dtype) for name, array in request.arrays.items()}
-        leaves = [tensors[name] for name in request.differentiable]
-        with tf.GradientTape(persistent=True) as tape:
-            tape.watch(leaves)
-            value = request.function(**tensors, **request.options)
+    with _placed(request) as (tensors, leaves):
+        value, tape = _taped(request, tensors, leaves, persistent=True)
         seed = _seed(request.cotangent, value)
         tape.gradient(value, leaves, seed)
-        return answer(take, value, dict(zip(request.differentiable, tape.gradient(value, leaves, seed), strict=True)))
+        return _answer(request, value, tape.gradient(value, leaves, seed))
 
 
 def second(request: Request) -> Answer:
     """The Hessian-vector product of one argument, by a tape around a tape."""
-    with deprecations(), _on(request.device):
-        tensors = {name: place(array, request.device, request.dtype) for name, array in request.arrays.items()}
-        leaves = [tensors[name] for name in request.differentiable]
+    with _placed(request) as (tensors, leaves):
         with tf.GradientTape() as outer:
             outer.watch(leaves)
-            with tf.GradientTape() as inner:
-                inner.watch(leaves)
-                value = request.function(**tensors, **request.options)
+            value, inner = _taped(request, tensors, leaves)
             (gradient,) = inner.gradient(value, leaves, _seed(request.cotangent, value))
             if gradient is not None:
                 gradient = tf.convert_to_tensor(gradient)
         found = [None] if gradient is None else outer.gradient(gradient, leaves, _seed(request.direction, gradient))
-        return answer(take, value, dict(zip(request.differentiable, found, strict=True)))
+        return _answer(request, value, found)
 
 
-MODES = {"eager": evaluate}
-_WRITTEN = {"eager": "{}"}
+def _function(jit_compile: bool) -> Callable[[Request], Program]:
+    """tf.function: value and gradients in one graph, which XLA compiles where `jit_compile`."""
+
+    def build(request: Request) -> Program:
+        def whole(seed: Any, tensors: dict[str, Any]) -> tuple[Any, Any]:
+            leaves = [tensors[name] for name in request.differentiable]
+            value, tape = _taped(request, tensors, leaves)
+            if not leaves:
+                return value, []
+            # The value's shape is known from here on; the cotangent is exact in its dtype.
+            found = tape.gradient(value, leaves, tf.cast(tf.reshape(seed, value.shape), value.dtype))
+            return value, [None if each is None else tf.convert_to_tensor(each) for each in found]
+
+        compiled = tf.function(whole, jit_compile=jit_compile)
+        with _placed(request) as (tensors, _):
+            specification = {name: tf.TensorSpec(each.shape, each.dtype) for name, each in tensors.items()}
+            program = compiled.get_concrete_function(tf.TensorSpec([None], tf.float64), specification)
+        like = program.structured_outputs[0]
+
+        def run(request: Request) -> Answer:
+            with _placed(request) as (tensors, leaves):
+                numbers = request.cotangent(tuple(like.shape)) if leaves else np.zeros(0)
+                value, found = program(tf.constant(np.reshape(numbers, -1), tf.float64), tensors)
+                return _answer(request, value, found)
+
+        return run
+
+    return build
+
+
+MODES = {
+    "eager": Mode(evaluate),
+    "function": compiling(_function(jit_compile=False), "tf.function(lambda: {})()"),
+    "xla": compiling(_function(jit_compile=True), "tf.function(lambda: {}, jit_compile=True)()"),
+}
 
 
 def reproducer(sketch: Sketch) -> Iterator[str]:
@@ -136,12 +180,12 @@ def reproducer(sketch: Sketch) -> Iterator[str]:
     if sketch.argument:
         yield "with tf.GradientTape() as tape:"
         yield f"    tape.watch({sketch.argument})"
-        yield from (f"    {line}" for line in sketch.called(_WRITTEN[sketch.mode]))
+        yield from (f"    {line}" for line in sketch.called(MODES[sketch.mode].written))
         cotangent = f"tf.constant({numbers(sketch.cotangent)}, value.dtype)"
         yield f"gradient = tape.gradient(value, {sketch.argument}, {cotangent})"
         yield f'print("got ", {"tf.convert_to_tensor(gradient).numpy().tolist()" if sketch.path else "gradient"})'
         return
-    yield from sketch.called(_WRITTEN[sketch.mode])
+    yield from sketch.called(MODES[sketch.mode].written)
     shown = {"shape": "tuple(value.shape)", "dtype": "value.dtype.name"}.get(sketch.aspect, "value.numpy().tolist()")
     yield f'print("got ", {shown})'
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+import functools
+import importlib
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from types import FunctionType
 from typing import Any
 
 import numpy as np
 import torch
 
 from lossparity.adapters.base import Answer, Request
-from lossparity.adapters.engines import Sketch, answer, numbers
+from lossparity.adapters.engines import Mode, NotCompiledError, Program, Sketch, answer, compiling, disk_cache, numbers
 
 REFUSED = {("mps", "float64"): "Apple's GPU has no float64"}
 
@@ -40,21 +47,45 @@ def take(tensor: torch.Tensor) -> tuple[Any, str]:
     return array, str(tensor.dtype).removeprefix("torch.")
 
 
-def _forward(request: Request) -> tuple[torch.Tensor, list[torch.Tensor], torch.Tensor | None]:
+def _forward(
+    request: Request, function: Callable[..., torch.Tensor]
+) -> tuple[torch.Tensor, list[torch.Tensor], torch.Tensor | None]:
     """The value, the tensors whose gradients are asked for, and the cotangent (None: there is no graph)."""
     tensors = {name: place(array, request.device, request.dtype) for name, array in request.arrays.items()}
     for name in request.differentiable:
         tensors[name].requires_grad_()
-    value = request.function(**tensors, **request.options)
+    value = function(**tensors)
     leaves = [tensors[name] for name in request.differentiable]
     if not leaves or not value.requires_grad:
         return value, leaves, None
-    return value, leaves, torch.from_numpy(np.asarray(request.cotangent(tuple(value.shape)))).to(value)
+    return value, leaves, _like(request.cotangent, value)
+
+
+def _like(numbers: Callable[[tuple[int, ...]], Any], tensor: torch.Tensor) -> torch.Tensor:
+    return torch.from_numpy(np.asarray(numbers(tuple(tensor.shape)))).to(tensor)
+
+
+def _function(request: Request) -> Callable[..., torch.Tensor]:
+    """What is called, with its options, as a function of its tensors that shares its code with no other.
+
+    Dynamo counts recompilations by code object, and after eight of them runs the rest of the calls in eager mode.
+    """
+    function, options = request.function, request.options
+
+    def call(**tensors: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = function(**tensors, **options)
+        return found
+
+    return FunctionType(call.__code__.replace(), call.__globals__, closure=call.__closure__)
 
 
 def evaluate(request: Request) -> Answer:
     """Value and gradients, as engines/__init__.py says."""
-    value, leaves, seed = _forward(request)
+    return _gradients(request, _function(request))
+
+
+def _gradients(request: Request, function: Callable[..., torch.Tensor]) -> Answer:
+    value, leaves, seed = _forward(request, function)
     if seed is None:
         return answer(take, value, dict.fromkeys(request.differentiable))
     found = torch.autograd.grad(value, leaves, seed, allow_unused=True)
@@ -63,7 +94,7 @@ def evaluate(request: Request) -> Answer:
 
 def backward_twice(request: Request) -> Answer:
     """The gradients that a second backward through the same graph gives."""
-    value, leaves, seed = _forward(request)
+    value, leaves, seed = _forward(request, _function(request))
     if seed is None:
         return answer(take, value, dict.fromkeys(request.differentiable))
     torch.autograd.grad(value, leaves, seed, allow_unused=True, retain_graph=True)
@@ -73,19 +104,123 @@ def backward_twice(request: Request) -> Answer:
 
 def second(request: Request) -> Answer:
     """The Hessian-vector product of one argument, by double backward."""
-    value, leaves, seed = _forward(request)
+    value, leaves, seed = _forward(request, _function(request))
     if seed is None:
         return answer(take, value, dict.fromkeys(request.differentiable))
     (gradient,) = torch.autograd.grad(value, leaves, seed, allow_unused=True, create_graph=True)
     if gradient is None or not gradient.requires_grad:
         return answer(take, value, dict.fromkeys(request.differentiable))
-    along = torch.from_numpy(np.asarray(request.direction(tuple(gradient.shape)))).to(gradient)
-    found = torch.autograd.grad(gradient, leaves, along, allow_unused=True)
+    found = torch.autograd.grad(gradient, leaves, _like(request.direction, gradient), allow_unused=True)
     return answer(take, value, dict(zip(request.differentiable, found, strict=True)))
 
 
-MODES = {"eager": evaluate}
-_WRITTEN = {"eager": "{}"}
+# --- Modes
+
+
+def _functional(request: Request) -> Answer:
+    """Value and gradients by torch.func.vjp, which gives 0 where there is no path."""
+    tensors = {name: place(array, request.device, request.dtype) for name, array in request.arrays.items()}
+    function, names = _function(request), request.differentiable
+    if not names:
+        return answer(take, function(**tensors), {})
+
+    def of_leaves(*leaves: torch.Tensor) -> torch.Tensor:
+        return function(**{**tensors, **dict(zip(names, leaves, strict=True))})
+
+    value, pullback, *_ = torch.func.vjp(of_leaves, *(tensors[name] for name in names))
+    found = pullback(_like(request.cotangent, value))
+    return answer(take, value, dict(zip(names, found, strict=True)))
+
+
+def _compile(backend: str) -> Mode:
+    """torch.compile with a backend: the forward and, when it is first asked for, the backward are one graph each."""
+
+    def build(request: Request) -> Program:
+        if backend == "inductor":
+            _keep_on_disk()
+        program = torch.compile(_function(request), backend=backend, fullgraph=True, dynamic=False)
+        graphs = 1
+
+        def run(request: Request) -> Answer:
+            nonlocal graphs
+            before, breaks = _counted()
+            with _quiet():
+                try:
+                    found = _gradients(request, program)
+                except _dynamo().exc.Unsupported as error:
+                    if _is_raised_by_the_function(error):
+                        raise
+                    raise NotCompiledError(f"torch.compile does not take it as one graph: {error.args[0]}") from error
+            after, broken = _counted()
+            if after - before != graphs or broken != breaks:
+                said = f"{after - before} graphs, where {graphs} were due, and {broken - breaks} graph breaks"
+                raise NotCompiledError(f"torch.compile left calls to the eager mode: {said}")
+            graphs = 0
+            return found
+
+        return run
+
+    return compiling(
+        build, f"torch.compile(lambda: {{}}, backend={backend!r}, fullgraph=True)()", _no_compiler(backend)
+    )
+
+
+def _dynamo() -> Any:
+    return importlib.import_module("torch._dynamo")  # takes as long as torch itself: only where it is needed
+
+
+def _counted() -> tuple[int, int]:
+    """How many graphs dynamo has made in this process, and how many graph breaks it has seen."""
+    counters = _dynamo().utils.counters
+    return counters["stats"]["unique_graphs"], sum(counters["graph_break"].values())
+
+
+def _is_raised_by_the_function(error: BaseException) -> bool:
+    """Whether it is an exception of the call itself, as it would be in eager mode, and no refusal of dynamo's."""
+    observed = getattr(_dynamo().exc, "ObservedException", ())
+    return isinstance(error.__cause__ or error.__context__, observed)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Dynamo logs the traceback of whatever the function raises: it is in the record."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+def _no_compiler(backend: str) -> Callable[[str], str | None]:
+    @functools.cache
+    def missing(device: str) -> str | None:
+        try:
+            _dynamo().eval_frame.check_if_dynamo_supported()
+        except RuntimeError as error:
+            return f"torch.compile does not run here: {error}"
+        if backend != "inductor" or device != "cpu":
+            return None
+        compilers = [name for name in importlib.import_module("torch._inductor.config").cpp.cxx if name]
+        if any(shutil.which(name) for name in compilers):
+            return None
+        return f"inductor needs a C++ compiler, and there is no {' or '.join(compilers)} here; set CXX, or install one"
+
+    return missing
+
+
+def _keep_on_disk() -> None:
+    folder = disk_cache("inductor")
+    if folder:
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", folder)
+
+
+MODES = {
+    "eager": Mode(evaluate),
+    "compile-aot": _compile("aot_eager"),
+    "compile": _compile("inductor"),
+    "func": Mode(_functional),
+}
 
 
 def reproducer(sketch: Sketch) -> Iterator[str]:
@@ -101,7 +236,15 @@ def reproducer(sketch: Sketch) -> Iterator[str]:
         if name in sketch.strided:
             made += ".repeat_interleave(2, -1)[..., ::2]"
         yield f"{name} = {made}" + (".requires_grad_()" if name == sketch.argument else "")
-    yield from sketch.called(_WRITTEN[sketch.mode])
+    if sketch.mode == "func" and sketch.argument:
+        *before, last = sketch.statements
+        yield from before
+        call = f"lambda {sketch.argument}: {last.partition(' = ')[2]}"
+        yield f"value, pullback = torch.func.vjp({call}, {sketch.argument})"
+        yield f"(gradient,) = pullback(torch.tensor({numbers(sketch.cotangent)}).to(value))"
+        yield 'print("got ", gradient.tolist())'
+        return
+    yield from sketch.called(MODES[sketch.mode].written)
     if sketch.argument and sketch.path:
         yield f"value.backward(torch.tensor({numbers(sketch.cotangent)}).to(value))"
     grad = f"{sketch.argument}.grad" + (".tolist()" if sketch.path else "")

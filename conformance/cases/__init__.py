@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from lossparity.conformance.cases import activations, boxes, classification, focal, margin, regression, segmentation
-from lossparity.conformance.cases.table import DTYPES, TAGS, Case
+from lossparity.conformance.cases.table import DTYPES, NARROW, TAGS, Case
 
-__all__ = ["CASES", "DTYPES", "TAGS", "Case", "digest"]
+__all__ = ["CASES", "DTYPES", "NARROW", "TAGS", "Case", "digest"]
 
 
 def _cases() -> Iterator[Case]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,8 +11,10 @@ import numpy as np
 
 from lossparity.conformance.data import Recipe, Stream, lay_out
 from lossparity.reference.core import Array
+from lossparity.reference.precision import FORMATS
 
-DTYPES = ("float64", "float32")
+DTYPES = ("float64", "float32")  # of every run; the narrow ones where they are asked for by name, and of --full
+NARROW = ("float16", "bfloat16")
 
 # What a tag says of a case. `nan`: NaN may be expected. `inert`: an option does not move the result, on purpose.
 # `constant`: all terms are equal, on purpose. `error`: bad input, which the definition refuses; `dangerous`: and
@@ -28,6 +30,7 @@ class Case:
 
     arrays: recipes by argument; options: everything else that is not left at its default.
     quick: whether the quick matrix has it: of each row of the table the first reduction and the mean.
+    first: whether its reduction is the first of its row's.
     """
 
     loss: str
@@ -37,17 +40,29 @@ class Case:
     tags: frozenset[str] = frozenset()
     dtypes: tuple[str, ...] = DTYPES
     quick: bool = True
+    first: bool = True
+
+    @functools.cached_property
+    def signature(self) -> Hashable:
+        """What a compiled program of the call depends on: its options, and the arrays without their numbers."""
+        drawn = zip(self.arrays.items(), _drawn(self, 0), strict=True)
+        shapes = tuple((name, array.shape, recipe.integer, recipe.strided) for (name, recipe), array in drawn)
+        return repr(sorted(self.options.items())), shapes
 
     def build(self, seed: int, dtype: str) -> dict[str, Any]:
-        """The arguments that differ from the defaults, arrays rounded to `dtype` (integer ones are int64)."""
+        """The arguments that differ from the defaults, arrays rounded to `dtype` (integer ones are int64).
+
+        NumPy has no bfloat16: its numbers are float32.
+        """
         built: dict[str, Any] = dict(self.options)
         for (name, recipe), drawn in zip(self.arrays.items(), _drawn(self, seed), strict=True):
-            built[name] = lay_out(drawn, recipe.strided, np.int64 if recipe.integer else dtype)
+            rounded = drawn.astype(np.int64) if recipe.integer else FORMATS[dtype].round(drawn)
+            built[name] = lay_out(rounded, recipe.strided, rounded.dtype)
         return built
 
     def cotangent(self, seed: int, dtype: str, shape: tuple[int, ...]) -> Array:
         """The cotangent of a value of `shape`: size 0.5 to 2, either sign; rounded to `dtype`."""
-        return _cotangent(self, seed, shape).astype(dtype)
+        return FORMATS[dtype].round(_cotangent(self, seed, shape))
 
 
 # Each dtype, and each implementation of a loss, asks for the same numbers again: those of the last few thousand cases
@@ -100,4 +115,4 @@ def rows(
     for reduction in reductions:
         quick = reduction in (reductions[0], "mean")
         named = {**(options or {}), "reduction": reduction}
-        yield Case(loss, f"{name}-{reduction}", arrays, named, words, dtypes, quick)
+        yield Case(loss, f"{name}-{reduction}", arrays, named, words, dtypes, quick, reduction == reductions[0])

@@ -101,6 +101,8 @@ class Task:
         part.census = said.get("census", part.census)
         for key, heard in said.get("warnings", {}).items():
             part.warnings.setdefault(key, []).extend(heard)
+        for mode, count in said.get("programs", {}).items():
+            part.programs[mode] = part.programs.get(mode, 0) + count
         if "plan" in said:
             self._plan(said["plan"], said["ranges"], said["of"])
         if "result" in said and part.plan is not None:

@@ -36,6 +36,7 @@ class Part:
     plan: the checks by position; None: no process came so far as to say it. of: how many the whole plan has.
     decided: by position; a check that its process died at has that for a verdict.
     lost: why a part of the plan is not known.
+    programs: how many were really compiled, by mode.
     """
 
     backend: str
@@ -48,6 +49,7 @@ class Part:
     implementations: dict[str, Any] = field(default_factory=dict)
     census: dict[str, Any] = field(default_factory=dict)
     warnings: dict[str, list[str]] = field(default_factory=dict)
+    programs: dict[str, int] = field(default_factory=dict)
     plan: dict[int, Check] | None = None
     of: int = 0
     decided: dict[int, Check] = field(default_factory=dict)
@@ -79,6 +81,7 @@ class Part:
             },
             seconds=round(sum(part.seconds for part in parts), 3),
             warnings={},
+            programs={},
             plan=dict(sorted(each for part in known for each in (part.plan or {}).items())),
             decided={position: check for part in known for position, check in part.decided.items()},
             lost=next((part.reason for part in parts if part.plan is None), ""),
@@ -86,6 +89,8 @@ class Part:
         for part in known:
             for key, heard in part.warnings.items():
                 whole.warnings.setdefault(key, []).extend(heard)
+            for mode, count in part.programs.items():
+                whole.programs[mode] = whole.programs.get(mode, 0) + count
         return whole
 
     def broke(self, status: str, reason: str, last_words: str) -> str:
@@ -109,6 +114,8 @@ class Part:
     def summary(self) -> dict[str, Any]:
         """The backend's line in the record. Of a shard it says which part of the plan that is, for `merge`."""
         line = {name: getattr(self, name) for name in ("status", "asked", "reason", "last_words", "seconds")}
+        if self.programs:
+            line["programs"] = dict(sorted(self.programs.items()))
         if self.plan is None or len(self.plan) == self.of:
             return line
         ranges: list[Range] = joined((position, position + 1) for position in self.plan)
@@ -186,8 +193,8 @@ def run_of(
 
 
 def asked_for(selection: Selection) -> dict[str, Any]:
-    """A selection as the record has it: what is not a shard says nothing of shards."""
-    return {name: each for name, each in dataclasses.asdict(selection).items() if name != "shard" or each}
+    """A selection as the record has it: what is not a shard says nothing of shards, nor of --full what is not it."""
+    return {name: each for name, each in dataclasses.asdict(selection).items() if name not in ("shard", "full") or each}
 
 
 def host() -> dict[str, Any]:

@@ -9,7 +9,7 @@ The worker answers on what was standard output, and says {"ready"} whenever it w
                                     that part, "of": how many checks the whole plan has}, then {"implementations"} and
                                     {"census"};
     {"run": [[start, stop], ...]}   answered by {"result": [position, verdict, ...], "warnings": those not heard
-                                    before} for each check;
+                                    before, "programs": how many were compiled for it, by mode} for each check;
     the end of standard input       answered by {"done"}.
 
 Whatever a framework prints goes to standard error: the backend's last words.
@@ -53,8 +53,8 @@ def main() -> int:
             for position in range(start, stop):
                 decided = judge(plan[position])
                 row = [position, *(getattr(decided, name) for name in DECIDED)]
-                news = judge.news()
-                _say(answers, result=row, **({"warnings": news} if news else {}))
+                news = {"warnings": judge.news(), "programs": judge.programs()}
+                _say(answers, result=row, **{name: each for name, each in news.items() if each})
         _say(answers, ready=True)
     _say(answers, done=True)
     os._exit(0)  # the verdicts are out: a framework that crashes while it is unloaded changes none of them

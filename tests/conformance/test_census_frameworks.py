@@ -66,7 +66,7 @@ def test_warnings_are_let_through(backend: str) -> None:
             warnings.warn("going", category, stacklevel=1)
         return input + input
 
-    run_mode = next(iter(module.ENGINE.MODES.values()))
+    run_mode = next(iter(module.ENGINE.MODES.values())).evaluate
     with warned.listening() as heard:
         run_mode(Request(old, {"input": np.ones(2)}, {}, (), np.ones, "cpu", "float64"))
     assert [warned.words(each) for each in heard] == [f"{category.__name__}: going" for category in warned.HEARD]

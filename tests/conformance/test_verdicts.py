@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from lossparity.adapters.base import Answer, Call, Dialect, Implementation, KnownIssue, Unsupported
+from lossparity.adapters.engines import Mode, NotCompiledError
 from lossparity.conformance.cases import CASES, Case
 from lossparity.conformance.cases.table import rows
 from lossparity.conformance.data import given, positives, reals
@@ -67,7 +68,7 @@ def evaluate(request):
     return Answer(value, {name: found[name] for name in request.differentiable})
 
 
-ENGINE = SimpleNamespace(MODES={"eager": evaluate}, REFUSED={}, devices=lambda: ["cpu"])
+ENGINE = SimpleNamespace(MODES={"eager": Mode(evaluate)}, REFUSED={}, devices=lambda: ["cpu"])
 
 
 def changed(
@@ -595,3 +596,27 @@ def test_an_unknown_loss_or_dtype_is_refused_with_the_known_ones() -> None:
         Selection(losses=("mse",)).validate()
     with pytest.raises(ValueError, match="unknown dtype 'float8'; there are float64, float32"):
         Selection(dtypes=("float8",)).validate()
+
+
+def test_what_fell_back_to_the_eager_mode_is_an_error_also_where_one_is_expected() -> None:
+    def not_compiled(_: Any) -> Answer:
+        raise NotCompiledError("torch.compile left calls to the eager mode: 0 graphs, where 1 were due")
+
+    engine = SimpleNamespace(MODES={"eager": Mode(not_compiled)}, REFUSED={}, devices=lambda: ["cpu"])
+    module = SimpleNamespace(IMPLEMENTATIONS=[Implementation("mse_loss", "toy.mse", mse, ("mean",))], ENGINE=engine)
+    judge = Judge(module, 0, "1.0")  # type: ignore[arg-type]
+    decided = [judge(check) for check in checks("toy", module, Selection())]  # type: ignore[arg-type]
+    errors = [each for each in decided if each.verdict != "unsupported"]
+    assert {each.aspect for each in errors} >= {"value", "error"}
+    assert {(each.verdict, each.reason) for each in errors} == {
+        ("error", "torch.compile left calls to the eager mode: 0 graphs, where 1 were due")
+    }
+
+
+def test_a_mode_that_the_machine_does_not_have_is_not_run_with_its_reason() -> None:
+    mode = Mode(evaluate, missing=lambda device: f"no compiler for {device} here")
+    engine = SimpleNamespace(MODES={"eager": Mode(evaluate), "fast": mode}, REFUSED={}, devices=lambda: ["cpu"])
+    module = SimpleNamespace(IMPLEMENTATIONS=[Implementation("mse_loss", "toy.mse", mse, ("mean",))], ENGINE=engine)
+    judge = Judge(module, 0, "1.0")  # type: ignore[arg-type]
+    decided = [judge(check) for check in checks("toy", module, Selection(modes=("fast",)))]  # type: ignore[arg-type]
+    assert {(each.verdict, each.reason) for each in decided} == {("not-run", "no compiler for cpu here")}

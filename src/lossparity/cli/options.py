@@ -80,11 +80,23 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
 def add_checks(parser: argparse.ArgumentParser) -> None:
     """Which checks of each backend."""
     parser.add_argument("--loss", action="append", default=[], metavar="L", help="only this loss (repeatable)")
-    parser.add_argument("--dtype", action="append", default=[], metavar="D", help="only this dtype (repeatable)")
+    parser.add_argument(
+        "--dtype",
+        action="append",
+        default=[],
+        metavar="D",
+        help="float64, float32 (default), float16, bfloat16 (repeatable)",
+    )
     parser.add_argument(
         "--device", action="append", default=[], metavar="X", help="cpu (default), cuda:0, ... (repeatable)"
     )
-    parser.add_argument("--mode", action="append", default=[], metavar="M", help="eager (default) (repeatable)")
+    parser.add_argument(
+        "--mode",
+        action="append",
+        default=[],
+        metavar="M",
+        help="eager (default); torch: compile-aot, compile, func; tensorflow: function, xla; jax: jit (repeatable)",
+    )
     parser.add_argument(
         "-k", dest="expression", default="", metavar="EXPR", help="only checks whose ID matches, as in pytest"
     )

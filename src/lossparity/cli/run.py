@@ -27,6 +27,11 @@ def add(commands: Any) -> None:
         "run", help="run the matrix on the installed frameworks; write parity.json and parity.html"
     )
     add_selection(run)
+    run.add_argument(
+        "--full",
+        action="store_true",
+        help="float16 and bfloat16, every mode and second derivatives too, on the rows that can tell them apart",
+    )
     run.add_argument("-o", "--output", default="parity", metavar="DIR", help="where to write (default: %(default)s)")
     run.add_argument("--seed", type=int, default=None, help="of the cases' data and the cotangents (default: 0)")
     add_execution(run)
@@ -56,7 +61,9 @@ def command(options: argparse.Namespace) -> int:
     from lossparity.reports.summary import summary
 
     known("backend", options.backend, adapters.BACKENDS)
-    selection = dataclasses.replace(selection_of(options), shard=options.shard or "")
+    if options.full and options.quick:
+        raise UsageError("--full and --quick ask for more and for less; give one of them")
+    selection = dataclasses.replace(selection_of(options), shard=options.shard or "", full=options.full)
     pythons = pythons_of(options.python, adapters.BACKENDS)
     folder = Path(options.output)
     writable(folder)
