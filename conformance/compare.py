@@ -19,12 +19,20 @@ DIGEST_SIZE = 16
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the framework returned, or raised."""
+    """What the framework returned, or raised.
+
+    error: of the call, which then has no value. raised: of its gradients alone, by aspect ("gradient:input").
+    """
 
     value: Array | None = None
     gradients: Mapping[str, Array | None] = dataclasses.field(default_factory=dict)
     dtypes: Mapping[str, str] = dataclasses.field(default_factory=dict)
     error: BaseException | None = None
+    raised: Mapping[str, BaseException] = dataclasses.field(default_factory=dict)
+
+    def error_of(self, aspect: str) -> BaseException | None:
+        """What was raised in place of one aspect; None where there is an answer."""
+        return self.error or self.raised.get(aspect)
 
 
 @dataclass(frozen=True)
@@ -127,6 +135,20 @@ def _inputs_at(index: tuple[Any, ...], arguments: Mapping[str, Any]) -> dict[str
         if part.size <= 16:
             found[name] = part.tolist()
     return found
+
+
+def is_a(error: BaseException | None, name: str) -> bool:
+    """Whether an exception, or one that it was raised from, is of a class of this name or of one derived from it.
+
+    Compilers raise their own from what the call raised.
+    """
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:
+        if any(each.__name__ == name for each in type(error).__mro__):
+            return True
+        seen.append(error)
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return False
 
 
 def describe(error: BaseException | None) -> str:

@@ -56,7 +56,7 @@ def explain(identifier: str, seed: int) -> str:
     if spoken:
         names = " and ".join(each.name for each in spoken)
         lines += ["", f"reference in the dialect {names}", f"  {_literal(want)}"]
-    lines += ["", "framework", f"  {_answer(outcome.error, got)}"]
+    lines += ["", "framework", f"  {_answer(outcome.error_of(check.aspect), got)}"]
     if decided.worst:
         worst = decided.worst
         lines += [
@@ -122,7 +122,7 @@ def _reproducer(
         frozenset(name for name, recipe in case.arrays.items() if recipe.strided),
         check.aspect,
         None if outcome.value is None else request.cotangent(outcome.value.shape),
-        outcome.gradients.get(argument) is not None,
+        outcome.gradients.get(argument) is not None or check.aspect in outcome.raised,
     )
     yield "reproducer (save it as a file, run it with the same environment's Python)"
     yield ""

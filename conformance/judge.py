@@ -9,13 +9,13 @@ import dataclasses
 import functools
 import itertools
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from lossparity.adapters import engines
+from lossparity.adapters import engine_of, engines
 from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue, Request, covers, named, ranges
 from lossparity.adapters.engines import NotCompiledError
 from lossparity.conformance import tolerance, warned
@@ -26,6 +26,7 @@ from lossparity.conformance.compare import (
     compare_error,
     compare_numbers,
     describe,
+    is_a,
     kept,
     precision,
 )
@@ -43,6 +44,7 @@ class Judge:
 
     def __init__(self, module: ModuleType, seed: int, versions: Mapping[str, str]) -> None:
         self.engine = module.ENGINE
+        self.engine_name, self.engine_version = engine_of(module), str(module.ENGINE.version())
         self.seed = seed
         self.versions = versions
         self.implementations = {(each.loss, each.name): each for each in module.IMPLEMENTATIONS}
@@ -118,14 +120,18 @@ class Judge:
 
     def _outcome(self, implementation: Implementation, case: Case, dtype: str, device: str, mode: str) -> Outcome:
         """Run the framework."""
-        request = self.request(implementation, case, dtype, device)
-        with warned.listening() as caught:
+
+        def answer(*names: str) -> Outcome:
+            request = self.request(implementation, case, dtype, device)  # each time, see there
             try:
-                outcome = Outcome(*self.engine.MODES[mode].evaluate(request))
+                return Outcome(*self.engine.MODES[mode].evaluate(dataclasses.replace(request, differentiable=names)))
             except (MemoryError, NotCompiledError):  # say nothing of the framework's answer
                 raise
             except Exception as error:  # whatever a framework raises is its answer
-                outcome = Outcome(error=error)
+                return Outcome(error=error)
+
+        with warned.listening() as caught:
+            outcome = _apart(answer, self.differentiable(implementation, case))
         for warning in caught:
             key, text = f"{implementation.loss}/{implementation.name}", warned.words(warning)
             if (key, text) not in self._heard:
@@ -186,18 +192,17 @@ class Judge:
             gradient_tolerances=as_given(expected.gradient_tolerances),
         )
 
-    def _call(self, case: Case, dtype: str, device: str = "cpu") -> Call:
+    def _call(self, case: Case, dtype: str, device: str = "cpu", mode: str = "eager") -> Call:
         arguments = {**DEFINITIONS[case.loss].defaults, **case.build(self.seed, dtype)}
-        return Call(case.name, dtype, arguments, case.tags, device)
+        return Call(case.name, dtype, arguments, case.tags, device, mode, self.engine_name, self.engine_version)
 
     def _compare(
         self, implementation: Implementation, case: Case, check: Check, outcome: Outcome, dialects: tuple[Dialect, ...]
     ) -> Ruling:
         """The framework's answer against the reference's in a dialect (none: the canonical one)."""
-        if outcome.error is not None:
-            return Ruling(
-                "error", f"raised {describe(outcome.error)}", symptom="raises", result=type(outcome.error).__name__
-            )
+        error = outcome.error_of(check.aspect)
+        if error is not None:
+            return Ruling("error", f"raised {describe(error)}", symptom="raises", result=type(error).__name__)
         if check.aspect == "twin":
             return self._compare_twin(implementation, case, check, outcome)
         expected = self.expected(case, check.dtype, dialects)
@@ -235,7 +240,8 @@ class Judge:
         if other.error is not None:
             return Ruling("mismatch", f"{twin.name} raised {describe(other.error)}; {implementation.name} did not")
         pairs = {"value": (outcome.value, other.value)}
-        pairs.update({f"gradient:{n}": (outcome.gradients[n], other.gradients.get(n)) for n in outcome.gradients})
+        names = dict.fromkeys([*outcome.gradients, *other.gradients])
+        pairs.update({f"gradient:{n}": (outcome.gradients.get(n), other.gradients.get(n)) for n in names})
         for name, (mine, its) in pairs.items():
             if (mine is None) != (its is None) or (mine is not None and mine.tobytes() != its.tobytes()):  # type: ignore[union-attr]
                 return Ruling("mismatch", f"{name} is not the same bits as that of {twin.name}")
@@ -254,17 +260,18 @@ class Judge:
         self, implementation: Implementation, case: Case, check: Check, outcome: Outcome
     ) -> Iterator[tuple[tuple[Dialect, ...], Ruling]]:
         """The ruling in each set of declared dialects, small ones first."""
-        call = self.call(case, check.dtype, check.device)
+        call = self.call(case, check.dtype, check.device, check.mode)
+        error = outcome.error_of(check.aspect)
         spoken = [each for each in implementation.dialects if applies(each, call)]
         for size in range(1, len(spoken) + 1):
             for together in itertools.combinations(spoken, size):
                 if any(each.raises for each in together):
-                    same = size == 1 and type(outcome.error).__name__ == together[0].raises
-                    ruling = Ruling("match", result=together[0].raises) if same else None
+                    same = size == 1 and is_a(error, together[0].raises or "")
+                    ruling = Ruling("match", result=type(error).__name__) if same else None
                 elif check.aspect == "error":
-                    accepted = size == 1 and together[0].accepts and not outcome.error
+                    accepted = size == 1 and together[0].accepts and not error
                     ruling = Ruling("match", result=kept(outcome)) if accepted else None
-                elif any(each.accepts for each in together) or outcome.error is not None:
+                elif any(each.accepts for each in together) or error is not None:
                     ruling = None
                 else:
                     try:
@@ -278,7 +285,7 @@ class Judge:
         self, implementation: Implementation, case: Case, check: Check, outcome: Outcome, canonical: Ruling
     ) -> Ruling | None:
         """The ruling by a declared issue of this version, where what differs in some dialect looks as declared."""
-        call = self.call(case, check.dtype, check.device)
+        call = self.call(case, check.dtype, check.device, check.mode)
         issues = [
             issue
             for issue in implementation.known_issues
@@ -311,7 +318,7 @@ class Judge:
             verdict = "dialect"
         for case in CASES.get(implementation.loss, {}).values():
             for dtype in case.dtypes:
-                call = self.call(case, dtype, check.device)
+                call = self.call(case, dtype, check.device, check.mode)
                 if unsupported(implementation, case, dtype) or not applies(declared, call):
                     continue
                 for aspect in aspects(implementation, case, dtype):
@@ -320,3 +327,23 @@ class Judge:
                         shown = check.id.replace("/any/any/", f"/{case.name}/{dtype}/").replace(check.aspect, aspect)
                         return Ruling(verdict, f"still shows, as in {shown}")
         return Ruling("stale", f"no case shows {name!r} any more; remove it, or narrow its versions or `when`")
+
+
+def _apart(answer: Callable[..., Outcome], names: tuple[str, ...]) -> Outcome:
+    """What a call comes to under these arguments' gradients; where that raises, its value and each of them alone."""
+    whole = answer(*names)
+    if whole.error is None or not names:
+        return whole
+    alone = answer()
+    if alone.error is not None:
+        return whole
+    found = {name: answer(name) for name in names}
+    dtypes = dict(alone.dtypes)
+    for each in found.values():
+        dtypes.update({name: dtype for name, dtype in each.dtypes.items() if name != "value"})
+    return Outcome(
+        alone.value,
+        {name: each.gradients[name] for name, each in found.items() if each.error is None},
+        dtypes,
+        raised={f"gradient:{name}": each.error for name, each in found.items() if each.error is not None},
+    )

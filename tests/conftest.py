@@ -145,7 +145,7 @@ def agrees() -> Callable[..., None]:
 
 @functools.cache
 def _judge(seed: int) -> Judge:
-    engine = SimpleNamespace(MODES={}, REFUSED={}, devices=lambda: ["cpu"])
+    engine = SimpleNamespace(__name__="none", MODES={}, REFUSED={}, devices=lambda: ["cpu"], version=lambda: "0")
     nothing: Any = SimpleNamespace(IMPLEMENTATIONS=[], ENGINE=engine)
     return Judge(nothing, seed, {})
 

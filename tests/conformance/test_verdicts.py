@@ -68,7 +68,9 @@ def evaluate(request):
     return Answer(value, {name: found[name] for name in request.differentiable})
 
 
-ENGINE = SimpleNamespace(MODES={"eager": Mode(evaluate)}, REFUSED={}, devices=lambda: ["cpu"])
+ENGINE = SimpleNamespace(
+    __name__="engines.toy", MODES={"eager": Mode(evaluate)}, REFUSED={}, devices=lambda: ["cpu"], version=lambda: "2.5"
+)
 
 
 def changed(
@@ -282,6 +284,76 @@ def test_what_is_no_fault_of_the_framework_breaks_no_parity(monkeypatch: pytest.
 def test_an_exception_is_an_error_with_its_words() -> None:
     check = decide("plain-sum/float64/value", raising(RuntimeError("no kernel\nfor this")))
     assert (check.verdict, check.reason) == ("error", "raised RuntimeError: no kernel")
+
+
+def fragile(error: Exception, *breaks: str) -> Callable[..., Answer]:
+    """The toy's engine, whose autodiff raises with these arguments."""
+
+    def run(request):
+        if set(request.differentiable) & set(breaks):
+            raise error
+        return evaluate(request)
+
+    return run
+
+
+def test_a_gradient_that_raises_leaves_the_value_and_the_other_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ENGINE.MODES, "eager", Mode(fragile(RuntimeError("no derivative"), "target")))
+    for aspect in ("shape", "dtype", "value", "gradient:input"):
+        assert decide(f"plain-mean/float64/{aspect}").verdict == "match", aspect
+    check = decide("plain-mean/float64/gradient:target")
+    assert (check.verdict, check.reason) == ("error", "raised RuntimeError: no derivative")
+    issue = KnownIssue("no-slope", "It raises.", "https://toy", ">=1", "raises", aspects=("gradient:target",))
+    assert decide("plain-mean/float64/gradient:target", known_issues=(issue,)).verdict == "known"
+    refuses = Dialect("no-slope", "It is data.", "https://toy", raises="RuntimeError")
+    assert decide("plain-mean/float64/gradient:target", dialects=(refuses,)).verdict == "dialect"
+    assert decide("plain-mean/float64/value", dialects=(refuses,)).verdict == "match"
+
+
+def test_a_gradient_that_raises_in_one_entry_point_alone_is_no_twin() -> None:
+    def evaluated(request):
+        return fragile(RuntimeError("no derivative"), *getattr(request.function, "breaks", ()))(request)
+
+    @functools.wraps(mse)
+    def broken(**arguments: Any) -> Any:
+        return mse(**arguments)
+
+    broken.breaks = ("target",)  # type: ignore[attr-defined]
+    one = Implementation("mse_loss", "toy.mse", broken, ("mean",), twin="toy.other")
+    other = Implementation("mse_loss", "toy.other", mse, ("mean",))
+    engine = SimpleNamespace(**{**vars(ENGINE), "MODES": {"eager": Mode(evaluated)}})
+    module: Any = SimpleNamespace(IMPLEMENTATIONS=[one, other], ENGINE=engine)
+    judge = Judge(module, 0, "1.0")
+    planned = {c.aspect: c for c in checks("toy", module, Selection(expression="plain-mean and float64 and toy.mse"))}
+    assert judge(planned["twin"]).reason == "gradient:target is not the same bits as that of toy.other"
+
+
+def test_exceptions_are_known_by_their_class_its_bases_and_what_they_came_from() -> None:
+    class CompilerError(Exception):
+        pass
+
+    try:
+        try:
+            raise UnicodeError("inner")
+        except UnicodeError as inner:
+            raise CompilerError("outer") from inner
+    except CompilerError as error:
+        wrapped = error
+    for error in (ValueError("x"), UnicodeError("x"), wrapped):
+        for name, verdict in (("ValueError", "dialect"), ("TypeError", "error")):
+            refuses = Dialect("refuses", "It refuses.", "https://toy", raises=name)
+            check = decide("plain-mean/float64/value", raising(error), dialects=(refuses,))
+            assert check.verdict == verdict, (error, name)
+            assert check.result == type(error).__name__
+
+
+def test_declarations_see_where_and_on_what_a_call_runs() -> None:
+    seen: list[Call] = []
+    spy = Dialect("spy", "It looks.", "https://toy", parameters={}, when=lambda call: bool(seen.append(call)))
+    decide("plain-mean/float64/value", halved, dialects=(spy,))
+    assert {(call.device, call.mode, call.engine, call.engine_version) for call in seen} == {
+        ("cpu", "eager", "toy", "2.5")
+    }
 
 
 @pytest.mark.parametrize("error", [AttributeError("mse"), NameError("mse"), ImportError("toy")])
