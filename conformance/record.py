@@ -53,7 +53,9 @@ _TEXT = (str, type(None))
 _NUMBER = (int, float)
 # What stands where in a file: {"*": of every key}, [of every item], a type or several. More keys may stand there.
 _SHAPE: dict[str, Any] = {
-    "environment": {"backends": {"*": {"packages": {"*": str}, "devices": [str]}}},
+    "environment": {
+        "backends": {"*": {"packages": {"*": str}, "engine": {"name": str, "version": str}, "devices": [str]}}
+    },
     "seed": int,
     "command": [str],
     "started": str,

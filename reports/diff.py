@@ -16,7 +16,7 @@ from lossparity.reports import signatures
 from lossparity.reports.alike import Alike, alike
 from lossparity.reports.changes import KINDS, RAN, Change, Finding, Item, Note, backends_that_ran, in_turn
 from lossparity.reports.comparability import comparable
-from lossparity.reports.findings import HOLDING, backend_names, mapping, packages
+from lossparity.reports.findings import HOLDING, backend_names, engine, mapping, packages
 from lossparity.reports.movement import DRIFT_FACTOR, drifted, movement, usual_errors, whole
 from lossparity.reports.words import Words
 
@@ -26,11 +26,12 @@ _MENDED = {("known", "match"), ("lossy", "match"), ("lossy", "dialect")}
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two records: what to call it, and the packages that each backend ran with."""
+    """One of the two records: what to call it, and the packages that each backend ran with and the engine it ran on."""
 
     name: str
     packages: Mapping[str, Mapping[str, str]]
     started: str
+    engines: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,9 @@ def upgrade(before: Run, after: Run) -> str:
     same: dict[str, str] = {}
     for backend in backend_names(after):
         old, new = packages(before, backend), packages(after, backend)
+        engines = engine(before, backend), engine(after, backend)
+        if all(engines) and engines[0] != engines[1]:
+            main[backend] = f"{backend} on {engines[0]} to {backend} on {engines[1]}"
         for number, (name, version) in enumerate(new.items()):
             if name in old and old[name] != version:
                 (rest if number else main)[name] = f"{name} {old[name]} to {version}"
@@ -137,18 +141,28 @@ def upgrade(before: Run, after: Run) -> str:
 
 
 def packages_changed(before: Side, after: Side) -> list[str]:
-    """Every package whose version differs, in words."""
+    """Every package whose version differs, every engine that does, and what only one side has, in words."""
     found: dict[str, None] = {}
-    for backend, new in after.packages.items():
-        old = before.packages.get(backend, {})
+    for backend in dict.fromkeys([*before.packages, *after.packages]):
+        old, new = before.packages.get(backend, {}), after.packages.get(backend, {})
+        if not old or not new:
+            alone = before.name if old else after.name
+            found.update({f"{backend} in {alone} alone": None} if old or new else {})
+            continue
         for name in dict.fromkeys([*old, *new]):
-            if old and old.get(name) != new.get(name):
+            if old.get(name) != new.get(name):
                 found[f"{name} {old.get(name, 'absent')} to {new.get(name, 'absent')}"] = None
+        engines = before.engines.get(backend), after.engines.get(backend)
+        if all(engines) and engines[0] != engines[1]:
+            found[f"{backend} on {engines[0]} to {backend} on {engines[1]}"] = None
     return list(found)
 
 
 def _side(run: Run, name: str) -> Side:
-    return Side(name, {backend: packages(run, backend) for backend in backend_names(run)}, run.started)
+    names = backend_names(run)
+    return Side(
+        name, {each: packages(run, each) for each in names}, run.started, {each: engine(run, each) for each in names}
+    )
 
 
 def _changes(before: Run, after: Run, calm: Alike, factor: float) -> Iterator[Change]:

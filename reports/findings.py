@@ -144,6 +144,12 @@ def packages(run: Run, backend: str) -> dict[str, str]:
     return {str(name): str(version) for name, version in mapping(seen.get("packages")).items()}
 
 
+def engine(run: Run, backend: str) -> str:
+    """The engine that the backend ran on; "" where the record does not say."""
+    seen = mapping(mapping(mapping(run.environment).get("backends")).get(backend))
+    return str(mapping(seen.get("engine")).get("name") or "")
+
+
 def not_run(run: Run) -> list[str]:
     """The backends that the record says were not run."""
     return [name for name, backend in run.backends.items() if mapping(backend).get("status") == "not-run"]

@@ -159,6 +159,13 @@ def _backend_environment(
             f"cannot merge: {name} ran with {_versions(before)} in an earlier record and with {_versions(seen)} in "
             f"record {number}; compare versions with `lossparity diff` or `lossparity gate`"
         )
+    engines = [mapping(each.get("engine")) for each in (before, seen)]
+    if all(engines) and engines[0] != engines[1]:
+        first, second = (f"{each.get('name')} {each.get('version')}" for each in engines)
+        raise MergeError(
+            f"cannot merge: {name} ran on {first} in an earlier record and on {second} in record {number}; compare "
+            "engines with `lossparity diff` or `lossparity gate`"
+        )
     both = {**before, **seen}
     for key in _PLACE:
         if key in both:

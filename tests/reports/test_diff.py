@@ -20,7 +20,7 @@ from lossparity.reports import diff as comparing
 from lossparity.reports.alike import Alike, alike
 from lossparity.reports.changes import KINDS, RAN, Finding
 from lossparity.reports.comparability import IncomparableError
-from lossparity.reports.diff import Diff, compare, narrow
+from lossparity.reports.diff import Diff, compare, narrow, packages_changed
 from lossparity.reports.movement import DRIFT_MARGIN, DRIFT_ULP, movement
 from lossparity.reports.signatures import signature_changes
 from lossparity.reports.words import told_apart
@@ -416,6 +416,22 @@ def test_the_example_is_one_whose_input_is_a_number() -> None:
 def test_the_upgrade_in_words(before: dict[str, str], after: dict[str, str], words: str) -> None:
     runs = [run(check(), environment={"backends": {"toy": {"packages": each}}}) for each in (before, after)]
     assert compare(*runs).upgrade == words
+
+
+def on(backend: str, engine: str) -> Run:
+    one = {"packages": {"keras": "3.15"}, "engine": {"name": engine, "version": "1"}}
+    return run(dataclasses.replace(check(), backend=backend), environment={"backends": {backend: one}})
+
+
+def test_another_engine_is_no_same_version() -> None:
+    """Of one backend that came to run on another, and of one library's backends on two."""
+    moved = compare(on("keras", "torch"), on("keras", "jax"))
+    assert moved.upgrade == "keras on torch to keras on jax"
+    assert packages_changed(moved.before, moved.after) == ["keras on torch to keras on jax"]
+    two = compare(on("keras-torch", "torch"), on("keras-jax", "jax"), names=("old", "new"))
+    assert packages_changed(two.before, two.after) == ["keras-torch in old alone", "keras-jax in new alone"]
+    same = compare(on("keras", "jax"), on("keras", "jax"))
+    assert packages_changed(same.before, same.after) == []
 
 
 # --- Signatures: (before, after, kinds and words)

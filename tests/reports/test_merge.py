@@ -143,6 +143,10 @@ REFUSED = {
         lambda r: r.environment["backends"]["a"].update(packages={"a": "2.0"}),
         "a ran with a 1.0 in an earlier record and with a 2.0 in record 2",
     ),
+    "engines": (
+        lambda r: r.environment["backends"]["a"].update(engine={"name": "jax", "version": "0.10"}),
+        "a ran on toy 1 in an earlier record and on jax 0.10 in record 2",
+    ),
     "verdicts": (
         lambda r: setattr(r, "checks", [dataclasses.replace(r.checks[0], verdict="mismatch")]),
         "check mse_loss/a.square/plain/float64/cpu/eager/value is match in record 1 and mismatch in record 2",
@@ -156,6 +160,8 @@ REFUSED = {
 def test_what_does_not_fit_is_refused_with_the_reason(which: str) -> None:
     change, reason = REFUSED[which]
     one, two = of("a", losses={"mse_loss": {"formula": "l = (x - y)^2"}}), of("a", losses={})
+    for each in (one, two):
+        each.environment["backends"]["a"]["engine"] = {"name": "toy", "version": "1"}
     change(two)
     with pytest.raises(ValueError, match="cannot merge: ") as caught:
         merge([one, two])
