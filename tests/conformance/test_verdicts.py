@@ -674,7 +674,7 @@ def test_what_fell_back_to_the_eager_mode_is_an_error_also_where_one_is_expected
     def not_compiled(_: Any) -> Answer:
         raise NotCompiledError("torch.compile left calls to the eager mode: 0 graphs, where 1 were due")
 
-    engine = SimpleNamespace(MODES={"eager": Mode(not_compiled)}, REFUSED={}, devices=lambda: ["cpu"])
+    engine = SimpleNamespace(**{**vars(ENGINE), "MODES": {"eager": Mode(not_compiled)}})
     module = SimpleNamespace(IMPLEMENTATIONS=[Implementation("mse_loss", "toy.mse", mse, ("mean",))], ENGINE=engine)
     judge = Judge(module, 0, "1.0")  # type: ignore[arg-type]
     decided = [judge(check) for check in checks("toy", module, Selection())]  # type: ignore[arg-type]
@@ -687,7 +687,7 @@ def test_what_fell_back_to_the_eager_mode_is_an_error_also_where_one_is_expected
 
 def test_a_mode_that_the_machine_does_not_have_is_not_run_with_its_reason() -> None:
     mode = Mode(evaluate, missing=lambda device: f"no compiler for {device} here")
-    engine = SimpleNamespace(MODES={"eager": Mode(evaluate), "fast": mode}, REFUSED={}, devices=lambda: ["cpu"])
+    engine = SimpleNamespace(**{**vars(ENGINE), "MODES": {"eager": Mode(evaluate), "fast": mode}})
     module = SimpleNamespace(IMPLEMENTATIONS=[Implementation("mse_loss", "toy.mse", mse, ("mean",))], ENGINE=engine)
     judge = Judge(module, 0, "1.0")  # type: ignore[arg-type]
     decided = [judge(check) for check in checks("toy", module, Selection(modes=("fast",)))]  # type: ignore[arg-type]
