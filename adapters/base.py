@@ -33,8 +33,8 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet  # pytest, which
 from packaging.version import Version
 
 
-def _no_direction(shape: tuple[int, ...]) -> Any:
-    raise ValueError(f"a second derivative is along a direction; none was given for shape {shape}")
+def _no_direction(name: str, shape: tuple[int, ...]) -> Any:
+    raise ValueError(f"a second derivative is along a direction; none was given for {name} of shape {shape}")
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Request:
         `dtype`, and float32 where NumPy does not have that; labels are int64.
     dtype, device, cotangent: where and in what; the cotangent of a value of a shape.
     differentiable: the arguments whose gradients are asked for; with none, the value is computed without autodiff.
-    direction: of a second derivative, along which the gradient is differentiated; of a shape, like `cotangent`.
+    direction: of a second derivative, along which each argument moves; of its name and its shape.
     """
 
     function: Callable[..., Any]
@@ -55,7 +55,7 @@ class Request:
     cotangent: Callable[[tuple[int, ...]], Any]
     device: str
     dtype: str
-    direction: Callable[[tuple[int, ...]], Any] = _no_direction
+    direction: Callable[[str, tuple[int, ...]], Any] = _no_direction
 
 
 class Answer(NamedTuple):

@@ -22,8 +22,9 @@ the framework's own autodiff under the cotangent. What the framework raises is l
 which go into the record and are not printed. Where the engine differentiates it also has, of its eager mode,
 
     backward_twice(request)   the gradients as a second backward through the same graph gives them,
-    second(request)           the Hessian-vector product: the gradient's derivative along `request.direction`;
-                              `request.differentiable` holds that one argument alone.
+    second(request)           the Hessian-vector product instead of each gradient: all of `request.differentiable` move
+                              along `request.direction`. It is the gradient of the sum, over the arguments, of gradient
+                              times direction; None where the framework sees no path from the gradients.
 
 For the reproducer that `lossparity explain` prints, an engine has
 

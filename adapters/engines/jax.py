@@ -6,6 +6,7 @@ Where they are off, labels become int32, as everything in JAX does. JAX's arrays
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import os
 from collections.abc import Callable, Iterator
@@ -114,14 +115,17 @@ def backward_twice(request: Request) -> Answer:
 
 
 def second(request: Request) -> Answer:
-    """The Hessian-vector product of one argument, reverse over reverse, as the other engines have it."""
+    """Hessian-vector products, reverse over reverse, as the other engines have it."""
+    names = request.differentiable
     with _place(request):
         of_leaves, leaves = _of_leaves(request)
         value = of_leaves(*leaves)
+        if not leaves:
+            return answer(take, value, {})
         seed = _seed(request.cotangent, value)
-        gradient, pullback = jax.vjp(lambda leaf: jax.vjp(of_leaves, leaf)[1](seed)[0], *leaves)
-        found = pullback(_seed(request.direction, gradient))
-        return answer(take, value, dict(zip(request.differentiable, found, strict=True)))
+        gradients, pullback = jax.vjp(lambda *moving: jax.vjp(of_leaves, *moving)[1](seed), *leaves)
+        along = (_seed(functools.partial(request.direction, n), g) for n, g in zip(names, gradients, strict=True))
+        return answer(take, value, dict(zip(names, pullback(tuple(along)), strict=True)))
 
 
 def _jit(request: Request) -> Program:

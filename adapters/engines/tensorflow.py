@@ -6,6 +6,7 @@ TensorFlow's tensors have no strides, so that of an array's memory layout only t
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import re
@@ -121,15 +122,16 @@ def backward_twice(request: Request) -> Answer:
 
 
 def second(request: Request) -> Answer:
-    """The Hessian-vector product of one argument, by a tape around a tape."""
+    """Hessian-vector products, by a tape around a tape."""
+    names = request.differentiable
     with _placed(request) as (tensors, leaves):
         with tf.GradientTape() as outer:
             outer.watch(leaves)
             value, inner = _taped(request, tensors, leaves)
-            (gradient,) = inner.gradient(value, leaves, _seed(request.cotangent, value))
-            if gradient is not None:
-                gradient = tf.convert_to_tensor(gradient)
-        found = [None] if gradient is None else outer.gradient(gradient, leaves, _seed(request.direction, gradient))
+            gradients = inner.gradient(value, leaves, _seed(request.cotangent, value)) if leaves else []
+            moving = [(n, tf.convert_to_tensor(g)) for n, g in zip(names, gradients, strict=True) if g is not None]
+        along = [_seed(functools.partial(request.direction, name), each) for name, each in moving]
+        found = outer.gradient([each for _, each in moving], leaves, along) if moving else [None] * len(leaves)
         return _answer(request, value, found)
 
 

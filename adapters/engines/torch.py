@@ -103,15 +103,19 @@ def backward_twice(request: Request) -> Answer:
 
 
 def second(request: Request) -> Answer:
-    """The Hessian-vector product of one argument, by double backward."""
+    """Hessian-vector products, by double backward."""
     value, leaves, seed = _forward(request, _function(request))
+    names = request.differentiable
     if seed is None:
-        return answer(take, value, dict.fromkeys(request.differentiable))
-    (gradient,) = torch.autograd.grad(value, leaves, seed, allow_unused=True, create_graph=True)
-    if gradient is None or not gradient.requires_grad:
-        return answer(take, value, dict.fromkeys(request.differentiable))
-    found = torch.autograd.grad(gradient, leaves, _like(request.direction, gradient), allow_unused=True)
-    return answer(take, value, dict(zip(request.differentiable, found, strict=True)))
+        return answer(take, value, dict.fromkeys(names))
+    gradients = torch.autograd.grad(value, leaves, seed, allow_unused=True, create_graph=True)
+    moving = [(name, each) for name, each in zip(names, gradients, strict=True) if each is not None]
+    moving = [(name, each) for name, each in moving if each.requires_grad]
+    if not moving:
+        return answer(take, value, dict.fromkeys(names))
+    along = [_like(functools.partial(request.direction, name), each) for name, each in moving]
+    found = torch.autograd.grad([each for _, each in moving], leaves, along, allow_unused=True)
+    return answer(take, value, dict(zip(names, found, strict=True)))
 
 
 # --- Modes

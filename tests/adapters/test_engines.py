@@ -164,10 +164,20 @@ else:
     def test_the_second_derivative_is_along_the_direction() -> None:
         x, v, g = np.array([1.0, 2.0, -3.0]), np.array([1.0, 0.5, 2.0]), np.array([2.0, 1.0, -1.0])
         request = Request(lambda a, b: a * a * a * b, {"a": x, "b": np.array(2.0)}, {}, ("a",), lambda _: g, "cpu",
-                          "float64", lambda _: v)  # fmt: skip
+                          "float64", lambda _, __: v)  # fmt: skip
         answer = engine.second(request)
         np.testing.assert_allclose(answer.value, 2.0 * x**3, rtol=1e-15)
         np.testing.assert_allclose(answer.gradients["a"], 12.0 * x * g * v, rtol=1e-15)
+
+    @differentiates
+    def test_a_second_derivative_has_what_two_arguments_have_in_common() -> None:
+        x, y, g = np.array([1.0, 2.0]), np.array([3.0, -1.0]), np.array([2.0, 1.0])
+        along = {"a": np.array([1.0, 0.5]), "b": np.array([-2.0, 4.0])}
+        request = Request(lambda a, b: a * a * b, {"a": x, "b": y}, {}, ("a", "b"), lambda _: g, "cpu", "float64",
+                          lambda name, _: along[name])  # fmt: skip
+        found = engine.second(request).gradients
+        np.testing.assert_allclose(found["a"], 2.0 * g * (y * along["a"] + x * along["b"]), rtol=1e-15)
+        np.testing.assert_allclose(found["b"], 2.0 * g * x * along["a"], rtol=1e-15)
 
     @differentiates
     def test_a_second_derivative_needs_a_direction() -> None:
