@@ -70,14 +70,22 @@ class Answer(NamedTuple):
     dtypes: Mapping[str, str] = {}
 
 
+class Place(NamedTuple):
+    """Where and how a call runs: device and mode, and on what ("tensorflow", "2.21.0"): a library can be on several."""
+
+    device: str = "cpu"
+    mode: str = "eager"
+    engine: str = ""
+    engine_version: str = "0"
+
+
 @dataclass(frozen=True)
 class Call:
     """One call of an implementation, as predicates (`when`) and dialects see it.
 
     arguments: the reference's arguments by name, defaults filled in, arrays already rounded to `dtype`.
     tags: the case's tags.
-    device, mode: where and how it runs.
-    engine, engine_version: what it runs on ("tensorflow", "2.21.0"): a library can stand on several.
+    device, mode, engine, engine_version: of its `Place`.
     """
 
     case: str
@@ -144,7 +152,7 @@ class Dialect:
     dtype: instead: the framework returns its value in this dtype whatever it was given.
     precision: instead: the framework computes in this dtype; `dtype` alone means both.
     when: the calls to which the dialect applies.
-    versions: the releases that have it.
+    versions, modes: the releases, and the modes, that have it; () is every mode.
     """
 
     name: str
@@ -157,6 +165,7 @@ class Dialect:
     precision: str | None = None
     when: Callable[[Call], bool] = always
     versions: str = ""
+    modes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         ranges(self.versions)
@@ -166,7 +175,7 @@ class Dialect:
 class KnownIssue:
     """A framework's bug: it differs from its own documentation, or from what can be defended.
 
-    versions: the releases that have it.
+    versions, modes: the releases, and the modes, that have it; () is every mode.
     symptom: what the elements that differ look like; any other difference is still a mismatch.
     aspects: the aspects in which it shows, by prefix ("value", "gradient:input", "gradient").
     """
@@ -178,6 +187,7 @@ class KnownIssue:
     symptom: Literal["nan", "inf", "zero", "raises", "number", "any"]
     aspects: tuple[str, ...] = ("value", "gradient")
     when: Callable[[Call], bool] = always
+    modes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         ranges(self.versions)
@@ -185,11 +195,12 @@ class KnownIssue:
 
 @dataclass(frozen=True)
 class Unsupported:
-    """What an implementation does not offer, in the releases of `versions`; `reason` says why."""
+    """What an implementation does not offer, in these releases and modes (all: "", ()); `reason` says why."""
 
     reason: str
-    when: Callable[[Call], bool]
+    when: Callable[[Call], bool] = always
     versions: str = ""
+    modes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         ranges(self.versions)

@@ -5,6 +5,7 @@ A check is compared with the canonical reference first, then with the declared d
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import itertools
@@ -16,10 +17,11 @@ from typing import Any
 import numpy as np
 
 from lossparity.adapters import engine_of, engines
-from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue, Request, covers, named, ranges
+from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue, Place, Request, covers, named, ranges
 from lossparity.adapters.engines import NotCompiledError
 from lossparity.conformance import tolerance, warned
-from lossparity.conformance.cases import CASES, Case
+from lossparity.conformance.cases import CASES, Case, full
+from lossparity.conformance.checks import PARTS, Check
 from lossparity.conformance.compare import (
     Outcome,
     Ruling,
@@ -32,7 +34,6 @@ from lossparity.conformance.compare import (
 )
 from lossparity.conformance.describe import DEFINITIONS
 from lossparity.conformance.matrix import applies, aspects, gradients_of, unsupported
-from lossparity.conformance.record import Check
 from lossparity.reference.core import Gradients
 
 
@@ -44,7 +45,7 @@ class Judge:
 
     def __init__(self, module: ModuleType, seed: int, versions: Mapping[str, str]) -> None:
         self.engine = module.ENGINE
-        self.engine_name, self.engine_version = engine_of(module), str(module.ENGINE.version())
+        self.on = engine_of(module), str(module.ENGINE.version())
         self.seed = seed
         self.versions = versions
         self.implementations = {(each.loss, each.name): each for each in module.IMPLEMENTATIONS}
@@ -97,12 +98,14 @@ class Judge:
         return self._judge(implementation, CASES[check.loss][check.case], check)
 
     def _judge(self, implementation: Implementation, case: Case, check: Check) -> Ruling:
-        why = unsupported(implementation, case, check.dtype)
+        place = Place(check.device, check.mode, *self.on)
+        why = unsupported(implementation, case, check.dtype, place)
         if check.aspect.startswith("gradient:") and why is None:
             argument = check.aspect.partition(":")[2]
             why = implementation.no_gradient.get(argument, implementation.no_gradient.get("*"))
         if check.aspect == "twin" and why is None:
-            why = unsupported(self.implementations[implementation.loss, implementation.twin or ""], case, check.dtype)
+            twin = self.implementations[implementation.loss, implementation.twin or ""]
+            why = unsupported(twin, case, check.dtype, place)
         if why is not None:
             return Ruling("unsupported", why)
         outcome = self.outcome(implementation, case, check.dtype, check.device, check.mode)
@@ -194,7 +197,7 @@ class Judge:
 
     def _call(self, case: Case, dtype: str, device: str = "cpu", mode: str = "eager") -> Call:
         arguments = {**DEFINITIONS[case.loss].defaults, **case.build(self.seed, dtype)}
-        return Call(case.name, dtype, arguments, case.tags, device, mode, self.engine_name, self.engine_version)
+        return Call(case.name, dtype, arguments, case.tags, device, mode, *self.on)
 
     def _compare(
         self, implementation: Implementation, case: Case, check: Check, outcome: Outcome, dialects: tuple[Dialect, ...]
@@ -316,17 +319,33 @@ class Judge:
             verdict = "known"
         else:
             verdict = "dialect"
-        for case in CASES.get(implementation.loss, {}).values():
-            for dtype in case.dtypes:
-                call = self.call(case, dtype, check.device, check.mode)
-                if unsupported(implementation, case, dtype) or not applies(declared, call):
-                    continue
-                for aspect in aspects(implementation, case, dtype):
-                    one = dataclasses.replace(check, case=case.name, dtype=dtype, aspect=aspect)
-                    if declared in self._judge(implementation, case, one).declared:
-                        shown = check.id.replace("/any/any/", f"/{case.name}/{dtype}/").replace(check.aspect, aspect)
-                        return Ruling(verdict, f"still shows, as in {shown}")
-        return Ruling("stale", f"no case shows {name!r} any more; remove it, or narrow its versions or `when`")
+        shown = self._shown(implementation, declared, check)
+        if shown:
+            return Ruling(verdict, f"still shows, as in {shown}")
+        return Ruling("stale", f"no case shows {name!r} any more; remove it, or narrow its versions, modes or `when`")
+
+    def _shown(self, implementation: Implementation, declared: Dialect | KnownIssue, check: Check) -> str | None:
+        """The ID of the first check that shows a declaration, in any dtype and mode in which it is said to hold.
+
+        What is said of every mode is not looked for in those that compile, but for the one that is asked for: a
+        program for each case takes minutes.
+        """
+        modes, kind = self.engine.MODES, check.device.partition(":")[0]
+        said = declared.modes or [name for name in modes if modes[name].programs is None or name == check.mode]
+        for mode in (name for name in said if name in modes and not modes[name].missing(check.device)):
+            place = Place(check.device, mode, *self.on)
+            for case in CASES.get(implementation.loss, {}).values():
+                for dtype in (*case.dtypes, *full.narrow(case)):
+                    call = self.call(case, dtype, check.device, mode)
+                    refused = unsupported(implementation, case, dtype, place) or self.engine.REFUSED.get((kind, dtype))
+                    if refused or not applies(declared, call):
+                        continue
+                    for aspect in aspects(implementation, case, dtype, place):
+                        one = dataclasses.replace(check, case=case.name, dtype=dtype, mode=mode, aspect=aspect)
+                        with contextlib.suppress(NotCompiledError):  # then another case has to show it
+                            if declared in self._judge(implementation, case, one).declared:
+                                return "/".join(getattr(one, part) for part in PARTS)
+        return None
 
 
 def _apart(answer: Callable[..., Outcome], names: tuple[str, ...]) -> Outcome:

@@ -16,7 +16,8 @@ from types import ModuleType
 from typing import Any
 
 from lossparity import reference
-from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue, Unsupported
+from lossparity.adapters import engine_of
+from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue, Place, Unsupported
 from lossparity.conformance.cases import CASES, DTYPES, NARROW, Case, full
 from lossparity.conformance.describe import DEFINITIONS
 from lossparity.conformance.record import Check
@@ -92,12 +93,13 @@ def checks(backend: str, module: ModuleType, selection: Selection) -> Iterator[C
     """Every check of a backend that the selection asks for, in the order in which they run."""
     wanted = compile_expression(selection.expression)
     default, *others = module.ENGINE.MODES
+    engine = engine_of(module), str(module.ENGINE.version())
     for implementation in module.IMPLEMENTATIONS:
         if selection.losses and implementation.loss not in selection.losses:
             continue
         for device in selection.devices or module.ENGINE.devices()[:1]:
             for mode in selection.modes or (default, *(others if selection.full else ())):
-                for case, dtype, aspect in _rows(implementation, selection, mode, default):
+                for case, dtype, aspect in _rows(implementation, selection, Place(device, mode, *engine), default):
                     parts = (implementation.loss, implementation.name, case, dtype, device, mode, aspect)
                     check = Check("/".join(parts), parts[0], backend, *parts[1:])
                     if wanted(check.id):
@@ -110,25 +112,26 @@ def not_installed(backend: str, reason: str) -> Check:
 
 
 def _rows(
-    implementation: Implementation, selection: Selection, mode: str, default: str
+    implementation: Implementation, selection: Selection, place: Place, default: str
 ) -> Iterator[tuple[str, str, str]]:
-    """Case, dtype and aspect of each check in a mode.
+    """Case, dtype and aspect of each check in a place.
 
     In the modes that are not the default, calls of one dtype, one set of options and the same shapes stand together:
     they share what is compiled.
     """
+    mode = place.mode
     calls = list(_calls(implementation, selection, mode, default))
     if mode != default:
         first: dict[Any, int] = {}
         calls.sort(key=lambda call: (call[1], first.setdefault((call[1], call[0].signature), len(first))))
     for case, dtype in calls:
-        for aspect in aspects(implementation, case, dtype):
+        for aspect in aspects(implementation, case, dtype, place):
             yield case.name, dtype, aspect
-    if mode != default and selection.full:
-        return  # whether a declaration still shows is asked where all rows are
-    names = [*(each.name for each in implementation.dialects), *(each.name for each in implementation.known_issues)]
-    for name in names:
-        yield "any", "any", f"dialect:{name}"
+    everything: tuple[Dialect | KnownIssue, ...] = (*implementation.dialects, *implementation.known_issues)
+    for each in everything:
+        # Under --full, whether a declaration of every mode still shows is asked where all rows are.
+        if mode in each.modes or not (each.modes or (mode != default and selection.full)):
+            yield "any", "any", f"dialect:{each.name}"
 
 
 def _calls(implementation: Implementation, selection: Selection, mode: str, default: str) -> Iterator[tuple[Case, str]]:
@@ -150,9 +153,9 @@ def _calls(implementation: Implementation, selection: Selection, mode: str, defa
         yield from ((case, dtype) for dtype in asked if dtype in offered)
 
 
-def aspects(implementation: Implementation, case: Case, dtype: str) -> tuple[str, ...]:
+def aspects(implementation: Implementation, case: Case, dtype: str, place: Place) -> tuple[str, ...]:
     """What is checked of one call: shape and dtype before the numbers."""
-    if unsupported(implementation, case, dtype):
+    if unsupported(implementation, case, dtype, place):
         return ("value",)
     if "error" in case.tags:
         return ("error",)
@@ -170,7 +173,7 @@ def gradients_of(case: Case) -> tuple[str, ...]:
 
 
 @functools.lru_cache(maxsize=8192)  # asked for each aspect of a call
-def unsupported(implementation: Implementation, case: Case, dtype: str) -> str | None:
+def unsupported(implementation: Implementation, case: Case, dtype: str, place: Place) -> str | None:
     """Why the implementation does not offer what the case asks for; None if it does."""
     name = implementation.name
     if not implementation.exists:
@@ -191,12 +194,14 @@ def unsupported(implementation: Implementation, case: Case, dtype: str) -> str |
             return implementation.lacks.get(argument, f"{name} does not take {argument}")
     if not implementation.unsupported:
         return None
-    call = Call(case.name, dtype, {**loss.defaults, **case.build(DEFAULT_SEED, dtype)}, case.tags)
+    call = Call(case.name, dtype, {**loss.defaults, **case.build(DEFAULT_SEED, dtype)}, case.tags, *place)
     return next((each.reason for each in implementation.unsupported if applies(each, call)), None)
 
 
 def applies(declared: Unsupported | Dialect | KnownIssue, call: Call) -> bool:
     """Whether a declaration is for this call. One whose predicate cannot read bad input is not."""
+    if declared.modes and call.mode not in declared.modes:
+        return False
     try:
         return declared.when(call)
     except (IndexError, TypeError, ValueError):

@@ -673,6 +673,10 @@ def nonsense(name: str) -> list[str]:
             "its reductions are unknown": not set(each.reductions) <= set(reference.REDUCTIONS),
             "its twin is not there": each.twin is not None and (each.loss, each.twin) not in names,
             "two declarations share a name": len({d.name for d in declared}) != len(declared),
+            "a declaration is of a mode that there is not": not all(
+                set(d.modes) <= set(module.ENGINE.MODES) for d in (*declared, *each.unsupported)
+            ),
+            "a dialect raises anything": any(d.raises in ("Exception", "BaseException") for d in each.dialects),
             "a name does not fit into an ID": not all(re.fullmatch(r"[a-z0-9-]+", d.name) for d in declared),
             "a declaration says nothing": not all(d.reason.endswith(".") for d in declared),
             "a source is no link": not all(link.startswith("https://") for link in links),

@@ -578,6 +578,64 @@ def test_wrong_numbers_do_not_excuse_a_missing_gradient_or_a_wrong_shape() -> No
     assert decide("plain-sum/float64/value", wide, known_issues=declared).verdict == "mismatch"
 
 
+# --- modes
+
+
+def twofold(module: Any, **modes: Callable[..., Any]) -> Any:
+    """A backend whose engine runs a call in these modes too, each by another function."""
+
+    def mode(function: Callable[..., Any]) -> Mode:
+        return Mode(lambda request: evaluate(dataclasses.replace(request, function=function)))
+
+    there = {"eager": Mode(evaluate), **{name: mode(function) for name, function in modes.items()}}
+    return SimpleNamespace(
+        IMPLEMENTATIONS=module.IMPLEMENTATIONS, ENGINE=SimpleNamespace(**{**vars(ENGINE), "MODES": there})
+    )
+
+
+def decided(module: Any, selection: Selection) -> dict[tuple[str, str], set[str]]:
+    """The verdicts by mode and aspect."""
+    judge = Judge(module, 0, {"toy": "1.0"})
+    found: dict[tuple[str, str], set[str]] = {}
+    for each in checks("toy", module, selection):
+        found.setdefault((each.mode, each.aspect), set()).add(judge(each).verdict)
+    return found
+
+
+def test_a_declaration_of_some_modes_is_none_of_the_others() -> None:
+    half = dataclasses.replace(HALF, modes=("fast", "faster"))
+    module = twofold(backend(dialects=(half,)), fast=halved, faster=mse)
+    every = Selection(modes=("eager", "fast", "faster"), expression="plain-mean and float64 or dialect")
+    found = decided(module, every)
+    assert ("eager", "dialect:half") not in found
+    assert found["eager", "value"] == found["faster", "value"] == {"match"}
+    assert found["fast", "value"] == {"dialect"}
+    # It is said to hold in both, and shows in one: that is enough, also where the other is run alone.
+    assert found["fast", "dialect:half"] == found["faster", "dialect:half"] == {"dialect"}
+    assert decided(module, Selection(modes=("faster",)))["faster", "dialect:half"] == {"dialect"}
+    assert decided(twofold(backend(dialects=(half,)), fast=mse, faster=mse), every)["fast", "dialect:half"] == {"stale"}
+
+
+def test_what_is_not_offered_in_a_mode_is_offered_in_the_others() -> None:
+    lacks = Unsupported("it does not compile", modes=("fast",))
+    module = twofold(backend(unsupported=(lacks,)), fast=mse)
+    found = decided(module, Selection(modes=("eager", "fast"), expression="plain-mean and float64"))
+    assert found["eager", "value"] == {"match"}
+    assert found["fast", "value"] == {"unsupported"}
+
+
+def test_stale_is_judged_over_all_dtypes_and_modes() -> None:
+    """A declaration that shows in one of them is not stale where another is run alone."""
+    module = twofold(backend(mse, dialects=(HALF,)), fast=halved)
+    alone = Selection(modes=("eager",), expression="dialect")
+    assert decided(module, alone)["eager", "dialect:half"] == {"dialect"}
+    narrow = dataclasses.replace(HALF, when=lambda call: call.dtype == "float16")
+    declared = {"dtypes": ("float64", "float32", "float16"), "dialects": (narrow,)}
+    for selection in (Selection(), Selection(dtypes=("float64",))):
+        assert decide("any/any/dialect:half", halved, selection=selection, **declared).verdict == "dialect"
+        assert decide("any/any/dialect:half", mse, selection=selection, **declared).verdict == "stale"
+
+
 # --- stale
 
 
