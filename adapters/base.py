@@ -70,7 +70,7 @@ class Answer(NamedTuple):
     dtypes: Mapping[str, str] = {}
 
 
-class Place(NamedTuple):
+class Setup(NamedTuple):
     """Where and how a call runs: device and mode, and on what ("tensorflow", "2.21.0"): a library can be on several."""
 
     device: str = "cpu"
@@ -85,7 +85,7 @@ class Call:
 
     arguments: the reference's arguments by name, defaults filled in, arrays already rounded to `dtype`.
     tags: the case's tags.
-    device, mode, engine, engine_version: of its `Place`.
+    device, mode, engine, engine_version: of its `Setup`.
     """
 
     case: str

@@ -53,7 +53,7 @@ def _distributions(rng: Any, n: int) -> Any:
     return rng.dirichlet(np.ones(CLASSES), size=n // CLASSES)
 
 
-def _labels(rng: Any, n: int) -> Any:
+def _random_labels(rng: Any, n: int) -> Any:
     return rng.integers(0, CLASSES, size=n // CLASSES)
 
 
@@ -74,14 +74,14 @@ LOSSES: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, Any], tupl
         F.binary_cross_entropy_with_logits, {"input": _real, "target": _unit}, {}, PAIR),
     "binary_cross_entropy_with_logits pos_weight": (
         F.binary_cross_entropy_with_logits, {"input": _real, "target": _unit, "pos_weight": _unit}, {}, PAIR),
-    "nll_loss": (F.nll_loss, {"input": _log_rows, "target": _labels}, {}, ("input",)),
-    "cross_entropy": (F.cross_entropy, {"input": _rows, "target": _labels}, {}, ("input",)),
+    "nll_loss": (F.nll_loss, {"input": _log_rows, "target": _random_labels}, {}, ("input",)),
+    "cross_entropy": (F.cross_entropy, {"input": _rows, "target": _random_labels}, {}, ("input",)),
     "cross_entropy 1000 classes": (
         F.cross_entropy, {"input": _many, "target": lambda rng, n: rng.integers(0, 1000, n // 1000)}, {}, ("input",)),
     "cross_entropy pixels": (
-        F.cross_entropy, {"input": _pixels, "target": lambda rng, n: _labels(rng, n)[None]}, {}, ("input",)),
+        F.cross_entropy, {"input": _pixels, "target": lambda rng, n: _random_labels(rng, n)[None]}, {}, ("input",)),
     "cross_entropy label_smoothing": (
-        F.cross_entropy, {"input": _rows, "target": _labels}, {"label_smoothing": 0.1}, ("input",)),
+        F.cross_entropy, {"input": _rows, "target": _random_labels}, {"label_smoothing": 0.1}, ("input",)),
     "cross_entropy probabilities": (F.cross_entropy, {"input": _rows, "target": _distributions}, {}, PAIR),
     "kl_div": (F.kl_div, {"input": _log_rows, "target": _distributions}, {}, PAIR),
     "kl_div log_target": (F.kl_div, {"input": _log_rows, "target": _log_rows}, {"log_target": True}, PAIR),

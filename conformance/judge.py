@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from lossparity.adapters import engine_of, engines
-from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue, Place, Request, covers, named, ranges
+from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue, Request, Setup, covers, named, ranges
 from lossparity.adapters.engines import NotCompiledError
 from lossparity.conformance import tolerance, warned
 from lossparity.conformance.cases import CASES, Case, full
@@ -98,14 +98,14 @@ class Judge:
         return self._judge(implementation, CASES[check.loss][check.case], check)
 
     def _judge(self, implementation: Implementation, case: Case, check: Check) -> Ruling:
-        place = Place(check.device, check.mode, *self.on)
-        why = unsupported(implementation, case, check.dtype, place)
+        setup = Setup(check.device, check.mode, *self.on)
+        why = unsupported(implementation, case, check.dtype, setup)
         if check.aspect.startswith("gradient:") and why is None:
             argument = check.aspect.partition(":")[2]
             why = implementation.no_gradient.get(argument, implementation.no_gradient.get("*"))
         if check.aspect == "twin" and why is None:
             twin = self.implementations[implementation.loss, implementation.twin or ""]
-            why = unsupported(twin, case, check.dtype, place)
+            why = unsupported(twin, case, check.dtype, setup)
         if why is not None:
             return Ruling("unsupported", why)
         outcome = self.outcome(implementation, case, check.dtype, check.device, check.mode)
@@ -333,14 +333,14 @@ class Judge:
         modes, kind = self.engine.MODES, check.device.partition(":")[0]
         said = declared.modes or [name for name in modes if modes[name].programs is None or name == check.mode]
         for mode in (name for name in said if name in modes and not modes[name].missing(check.device)):
-            place = Place(check.device, mode, *self.on)
+            setup = Setup(check.device, mode, *self.on)
             for case in CASES.get(implementation.loss, {}).values():
                 for dtype in (*case.dtypes, *full.narrow(case)):
                     call = self.call(case, dtype, check.device, mode)
-                    refused = unsupported(implementation, case, dtype, place) or self.engine.REFUSED.get((kind, dtype))
+                    refused = unsupported(implementation, case, dtype, setup) or self.engine.REFUSED.get((kind, dtype))
                     if refused or not applies(declared, call):
                         continue
-                    for aspect in aspects(implementation, case, dtype, place):
+                    for aspect in aspects(implementation, case, dtype, setup):
                         one = dataclasses.replace(check, case=case.name, dtype=dtype, mode=mode, aspect=aspect)
                         with contextlib.suppress(NotCompiledError):  # then another case has to show it
                             if declared in self._judge(implementation, case, one).declared:

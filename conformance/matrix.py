@@ -17,7 +17,7 @@ from typing import Any
 
 from lossparity import reference
 from lossparity.adapters import engine_of
-from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue, Place, Unsupported
+from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue, Setup, Unsupported
 from lossparity.conformance.cases import CASES, DTYPES, NARROW, Case, full
 from lossparity.conformance.describe import DEFINITIONS
 from lossparity.conformance.record import Check
@@ -99,7 +99,7 @@ def checks(backend: str, module: ModuleType, selection: Selection) -> Iterator[C
             continue
         for device in selection.devices or module.ENGINE.devices()[:1]:
             for mode in selection.modes or (default, *(others if selection.full else ())):
-                for case, dtype, aspect in _rows(implementation, selection, Place(device, mode, *engine), default):
+                for case, dtype, aspect in _rows(implementation, selection, Setup(device, mode, *engine), default):
                     parts = (implementation.loss, implementation.name, case, dtype, device, mode, aspect)
                     check = Check("/".join(parts), parts[0], backend, *parts[1:])
                     if wanted(check.id):
@@ -112,20 +112,20 @@ def not_installed(backend: str, reason: str) -> Check:
 
 
 def _rows(
-    implementation: Implementation, selection: Selection, place: Place, default: str
+    implementation: Implementation, selection: Selection, setup: Setup, default: str
 ) -> Iterator[tuple[str, str, str]]:
-    """Case, dtype and aspect of each check in a place.
+    """Case, dtype and aspect of each check in a setup.
 
     In the modes that are not the default, calls of one dtype, one set of options and the same shapes stand together:
     they share what is compiled.
     """
-    mode = place.mode
+    mode = setup.mode
     calls = list(_calls(implementation, selection, mode, default))
     if mode != default:
         first: dict[Any, int] = {}
         calls.sort(key=lambda call: (call[1], first.setdefault((call[1], call[0].signature), len(first))))
     for case, dtype in calls:
-        for aspect in aspects(implementation, case, dtype, place):
+        for aspect in aspects(implementation, case, dtype, setup):
             yield case.name, dtype, aspect
     everything: tuple[Dialect | KnownIssue, ...] = (*implementation.dialects, *implementation.known_issues)
     for each in everything:
@@ -153,9 +153,9 @@ def _calls(implementation: Implementation, selection: Selection, mode: str, defa
         yield from ((case, dtype) for dtype in asked if dtype in offered)
 
 
-def aspects(implementation: Implementation, case: Case, dtype: str, place: Place) -> tuple[str, ...]:
+def aspects(implementation: Implementation, case: Case, dtype: str, setup: Setup) -> tuple[str, ...]:
     """What is checked of one call: shape and dtype before the numbers."""
-    if unsupported(implementation, case, dtype, place):
+    if unsupported(implementation, case, dtype, setup):
         return ("value",)
     if "error" in case.tags:
         return ("error",)
@@ -173,7 +173,7 @@ def gradients_of(case: Case) -> tuple[str, ...]:
 
 
 @functools.lru_cache(maxsize=8192)  # asked for each aspect of a call
-def unsupported(implementation: Implementation, case: Case, dtype: str, place: Place) -> str | None:
+def unsupported(implementation: Implementation, case: Case, dtype: str, setup: Setup) -> str | None:
     """Why the implementation does not offer what the case asks for; None if it does."""
     name = implementation.name
     if not implementation.exists:
@@ -194,7 +194,7 @@ def unsupported(implementation: Implementation, case: Case, dtype: str, place: P
             return implementation.lacks.get(argument, f"{name} does not take {argument}")
     if not implementation.unsupported:
         return None
-    call = Call(case.name, dtype, {**loss.defaults, **case.build(DEFAULT_SEED, dtype)}, case.tags, *place)
+    call = Call(case.name, dtype, {**loss.defaults, **case.build(DEFAULT_SEED, dtype)}, case.tags, *setup)
     return next((each.reason for each in implementation.unsupported if applies(each, call)), None)
 
 
