@@ -43,7 +43,8 @@ def place(array: Any, device: str, dtype: str) -> torch.Tensor:
 
 def take(tensor: torch.Tensor) -> tuple[Any, str]:
     """The tensor in NumPy, which has no bfloat16, and the name of its dtype."""
-    array = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).detach().cpu().numpy()
+    # force: autograd makes tensors of zeros that have no memory of their own
+    array = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy(force=True)
     return array, str(tensor.dtype).removeprefix("torch.")
 
 

@@ -207,6 +207,11 @@ else:
     if OWN == "torch":
         import torch
 
+        def test_zeros_without_memory_are_taken() -> None:
+            array, dtype = engine.take(torch._efficientzerotensor((2, 3)))
+            np.testing.assert_array_equal(array, np.zeros((2, 3)))
+            assert dtype == "float32"
+
         def test_placing_keeps_strides_on_another_device() -> None:
             tensor = engine.place(np.zeros((3, 8), np.float32)[:, ::2], "meta", "float16")
             assert tensor.device.type == "meta"  # the one other device that is everywhere
