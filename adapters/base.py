@@ -149,8 +149,11 @@ class Dialect:
     parameters: arguments of the reference that reproduce the difference, or a function of the call giving them.
     raises: instead: the framework refuses, with this exception class, what the definition computes.
     accepts: instead: the framework computes what the definition refuses.
-    dtype: instead: the framework returns its value in this dtype whatever it was given.
-    precision: instead: the framework computes in this dtype; `dtype` alone means both.
+    dtype: instead: the framework computes in this dtype, and returns its value in it, whatever it was given.
+    reduced_in: instead: the framework weighs and reduces the terms in this dtype, and casts the result back.
+    computed_as: beside or without parameters: the formula that the framework really computes, a textbook form
+        (lossparity.adapters.formulas) of the loss, less accurate than the loss's own. Agreeing only to what that costs
+        is `lossy`.
     when: the calls to which the dialect applies.
     versions, modes: the releases, and the modes, that have it; () is every mode.
     """
@@ -162,7 +165,8 @@ class Dialect:
     raises: str | None = None
     accepts: bool = False
     dtype: str | None = None
-    precision: str | None = None
+    reduced_in: str | None = None
+    computed_as: Callable[..., Any] | None = None
     when: Callable[[Call], bool] = always
     versions: str = ""
     modes: tuple[str, ...] = ()

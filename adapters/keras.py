@@ -16,10 +16,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from lossparity.adapters import engines
+from lossparity.adapters import engines, formulas
 from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue, Unsupported, implementations
 from lossparity.adapters.engines.tensorflow import (
+    CROSS_ENTROPY,
+    LOG_SOFTMAX,
     MASKED_NAN,
+    SIGMOID,
     SOFTMAX_ISSUES,
     UNIT_TARGETS,
     classes_last,
@@ -68,7 +71,7 @@ def per_sample(weight: Any) -> Any:
 # --- Activations
 
 
-@implements("sigmoid", "keras.activations.sigmoid")
+@implements("sigmoid", "keras.activations.sigmoid", dialects=(SIGMOID,))
 def sigmoid(input):  # type: ignore[no-untyped-def]
     return keras.activations.sigmoid(input)
 
@@ -92,7 +95,7 @@ def softmax(input, dim):  # type: ignore[no-untyped-def]
     return keras.activations.softmax(input, axis=dim)
 
 
-@implements("log_softmax", "keras.activations.log_softmax", versions=">=3.0")
+@implements("log_softmax", "keras.activations.log_softmax", versions=">=3.0", dialects=(LOG_SOFTMAX,))
 def log_softmax(input, dim):  # type: ignore[no-untyped-def]
     return keras.activations.log_softmax(input, axis=dim)
 
@@ -357,6 +360,14 @@ _CLIP = (
 )
 
 
+_DIFFERENCE = Dialect(
+    "log-of-difference",
+    "log(1 - p) is taken of a difference: of a p near 0 it has only the digits that p has beside 1.",
+    _SOURCE + "backend/tensorflow/nn.py",
+    computed_as=formulas.log_of_difference,
+)
+
+
 def _outside(call: Call) -> bool:
     return any(np.any((p < 0.0) | (p > 1.0)) for p in (call.arguments["input"], call.arguments["target"]))
 
@@ -368,6 +379,7 @@ def _outside(call: Call) -> bool:
         AVERAGE,
         NO_SAMPLES,
         *_CLIP,
+        _DIFFERENCE,
         accepts("any-probability", "A number outside [0, 1] is not refused.", _outside),
     ),
     known_issues=(EMPTY, zero_at_nan("clip_by_value")),
@@ -382,7 +394,7 @@ def binary_crossentropy_class(input, target, reduction, sample_weight=None):  # 
     "binary_cross_entropy",
     "keras.losses.binary_crossentropy",
     twin="keras.losses.BinaryCrossentropy",
-    dialects=(AVERAGE, *_CLIP),
+    dialects=(AVERAGE, *_CLIP, _DIFFERENCE),
     known_issues=(zero_at_nan("clip_by_value"),),
     **_FUNCTION,
 )
@@ -424,6 +436,15 @@ _SATURATED = KnownIssue(
 )
 
 
+_ROUNDED = Dialect(
+    "rounded-probability",
+    "1 - p and 1 - p_t are differences: where a prediction is right, the digits of the modulating factor go with the "
+    "logit, and beyond 37 (17 in float32) none is left.",
+    _SOURCE + "losses/losses.py",
+    computed_as=formulas.focal_of_probability,
+)
+
+
 @implements(
     "sigmoid_focal_loss",
     "keras.losses.BinaryFocalCrossentropy",
@@ -432,6 +453,7 @@ _SATURATED = KnownIssue(
         NO_SAMPLES,
         accepts("any-alpha", "An alpha above 1 is not refused.", lambda call: call.arguments["alpha"] > 1.0),
         accepts("any-gamma", "A negative gamma is not refused.", lambda call: call.arguments["gamma"] < 0.0),
+        _ROUNDED,
     ),
     known_issues=(EMPTY, _SATURATED),
     **_CLASS,
@@ -448,7 +470,7 @@ def binary_focal_crossentropy_class(  # type: ignore[no-untyped-def]
     "sigmoid_focal_loss",
     "keras.losses.binary_focal_crossentropy",
     twin="keras.losses.BinaryFocalCrossentropy",
-    dialects=(AVERAGE,),
+    dialects=(AVERAGE, _ROUNDED),
     known_issues=(_SATURATED,),
     **_FUNCTION,
 )
@@ -487,7 +509,7 @@ _FLOAT32_MASK = Dialect(
     "float32-mask",
     "The mean over the labels that are not ignored weighs them in float32.",
     "https://github.com/keras-team/keras/blob/v3.12.0/keras/src/losses/loss.py",
-    precision="float32",
+    reduced_in="float32",
     when=lambda call: call.dtype == "float64" and call.arguments["reduction"] not in ("none", "sum"),
     versions=">=3.4,<3.13",
 )
@@ -500,7 +522,7 @@ _NO_BATCH = Dialect(
     versions="<3",
 )
 _SOFT: dict[str, Any] = {
-    "dialects": (UNIT_TARGETS,),
+    "dialects": (UNIT_TARGETS, CROSS_ENTROPY),
     "known_issues": (MASKED_NAN, _SMOOTHED_AXIS),
     "lacks": {"weight": "it has no weights of classes"},
 }
@@ -550,6 +572,7 @@ def categorical_crossentropy(input, target, label_smoothing):  # type: ignore[no
             when=lambda call: bool(np.all(call.arguments["target"] == call.arguments["ignore_index"])),
         ),
         _NO_BATCH,
+        CROSS_ENTROPY,
         _FLOAT32_MASK,
     ),
     known_issues=(EMPTY, _ONE_CLASS),
@@ -570,7 +593,7 @@ def sparse_categorical_crossentropy_class(  # type: ignore[no-untyped-def]
     ("none",),
     twin="keras.losses.SparseCategoricalCrossentropy",
     unsupported=(INDICES_ONLY,),
-    dialects=(_NO_BATCH,),
+    dialects=(_NO_BATCH, CROSS_ENTROPY),
     known_issues=(_ONE_CLASS,),
     lacks={"weight": "it has no weights of classes"},
 )
@@ -699,12 +722,20 @@ _CLIP_BOTH = Dialect(
 )
 
 
+_RATIO = Dialect(
+    "log-of-ratio",
+    "q log(q / p): the quotient is rounded before its logarithm is taken, and near p = q that cancels.",
+    _SOURCE + "losses/losses.py",
+    computed_as=formulas.log_of_ratio,
+)
+
+
 @implements(
     "kl_div",
     "keras.losses.KLDivergence",
     (*REDUCTIONS, "batchmean"),
     unsupported=(*EARLY, SAMPLES_ONLY),
-    dialects=(_SUM, _CLIP_BOTH, NO_SAMPLES),
+    dialects=(_SUM, _CLIP_BOTH, NO_SAMPLES, _RATIO),
     known_issues=(EMPTY,),
 )
 def kl_divergence_class(input, target, reduction, sample_weight=None):  # type: ignore[no-untyped-def]
@@ -718,7 +749,7 @@ def kl_divergence_class(input, target, reduction, sample_weight=None):  # type: 
     "keras.losses.kl_divergence",
     ("none",),
     twin="keras.losses.KLDivergence",
-    dialects=(_SUM, _CLIP_BOTH),
+    dialects=(_SUM, _CLIP_BOTH, _RATIO),
 )
 def kl_divergence(input, target):  # type: ignore[no-untyped-def]
     return keras.losses.kl_divergence(target, tf.exp(input))

@@ -10,10 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from lossparity.adapters import engines
+from lossparity.adapters import engines, formulas
 from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue, Unsupported, implementations
 from lossparity.adapters.engines.tensorflow import (  # before tensorflow itself, whose drivers it silences
+    CROSS_ENTROPY,
+    LOG_SOFTMAX,
     MASKED_NAN,
+    SIGMOID,
     SOFTMAX_ISSUES,
     UNIT_TARGETS,
     classes_last,
@@ -46,7 +49,7 @@ ENGINE = engines.load("tensorflow")
 # --- Activations
 
 
-@implements("sigmoid", "tf.nn.sigmoid")
+@implements("sigmoid", "tf.nn.sigmoid", dialects=(SIGMOID,))
 def sigmoid(input):  # type: ignore[no-untyped-def]
     return tf.nn.sigmoid(input)
 
@@ -56,7 +59,7 @@ def softmax(input, dim):  # type: ignore[no-untyped-def]
     return tf.nn.softmax(input, axis=dim)
 
 
-@implements("log_softmax", "tf.nn.log_softmax")
+@implements("log_softmax", "tf.nn.log_softmax", dialects=(LOG_SOFTMAX,))
 def log_softmax(input, dim):  # type: ignore[no-untyped-def]
     return tf.nn.log_softmax(input, axis=dim)
 
@@ -86,6 +89,15 @@ def sigmoid_cross_entropy_with_logits(input, target):  # type: ignore[no-untyped
     "binary_cross_entropy_with_logits",
     "tf.nn.weighted_cross_entropy_with_logits",
     ("none",),
+    dialects=(
+        Dialect(
+            "cancelling-tail",
+            "Computed as (1 - y) x + c (log1p(e^-|x|) + max(-x, 0)), which for y = 0 and a negative logit is a "
+            "difference of two numbers of about x: no correct digit beyond a logit of -37 (-17 in float32).",
+            _SOURCE + "nn_impl.py",
+            computed_as=formulas.logits_minus_log_sigmoid,
+        ),
+    ),
     known_issues=(
         KnownIssue(
             "gradient-at-0",
@@ -110,7 +122,7 @@ def weighted_cross_entropy_with_logits(input, target, pos_weight=None):  # type:
     "tf.nn.softmax_cross_entropy_with_logits",
     ("none",),
     unsupported=(PROBABILITIES_ONLY,),
-    dialects=(UNIT_TARGETS,),
+    dialects=(UNIT_TARGETS, CROSS_ENTROPY),
     known_issues=(MASKED_NAN,),
 )
 def softmax_cross_entropy_with_logits(input, target):  # type: ignore[no-untyped-def]
@@ -122,6 +134,7 @@ def softmax_cross_entropy_with_logits(input, target):  # type: ignore[no-untyped
     "tf.nn.sparse_softmax_cross_entropy_with_logits",
     ("none",),
     unsupported=(INDICES_ONLY, NO_IGNORE_INDEX),
+    dialects=(CROSS_ENTROPY,),
 )
 def sparse_softmax_cross_entropy_with_logits(input, target):  # type: ignore[no-untyped-def]
     return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=target, logits=classes_last(input))
@@ -186,7 +199,7 @@ _REDUCED_IN_FLOAT32 = Dialect(
     "float32-reduction",
     "The losses are weighed and reduced in float32, and the result is cast back.",
     _V1_SOURCE + "#L175",
-    precision="float32",
+    reduced_in="float32",
     when=lambda call: call.dtype == "float64",
 )
 _V1: dict[str, Any] = {
@@ -217,6 +230,13 @@ def mean_squared_error(input, target, reduction, sample_weight=None):  # type: i
             _V1_SOURCE,
             accepts=True,
             when=lambda call: call.arguments["delta"] < 0.0,
+        ),
+        Dialect(
+            "slope-of-parts",
+            "Written as q^2 / 2 + delta (|d| - q), q = min(|d|, delta): below delta the slope is q + delta - delta, "
+            "which keeps of q only what it has beside delta.",
+            _V1_SOURCE,
+            computed_as=formulas.huber_of_parts,
         ),
     ),
     **_V1,
@@ -271,7 +291,7 @@ def sigmoid_cross_entropy(input, target, reduction, sample_weight=None):  # type
     "tf.compat.v1.losses.softmax_cross_entropy",
     no_gradient={"target": "it stops the gradient of the labels"},
     unsupported=(PROBABILITIES_ONLY,),
-    dialects=(_REDUCED_IN_FLOAT32, UNIT_TARGETS),
+    dialects=(_REDUCED_IN_FLOAT32, UNIT_TARGETS, CROSS_ENTROPY),
     known_issues=(MASKED_NAN,),
     **_V1,
 )
@@ -288,7 +308,7 @@ def softmax_cross_entropy(input, target, reduction, label_smoothing, sample_weig
     "cross_entropy",
     "tf.compat.v1.losses.sparse_softmax_cross_entropy",
     unsupported=(INDICES_ONLY, NO_IGNORE_INDEX),
-    dialects=(_ZERO_DIVISION, _REDUCED_IN_FLOAT32),
+    dialects=(_ZERO_DIVISION, _REDUCED_IN_FLOAT32, CROSS_ENTROPY),
     **_V1,
 )
 def sparse_softmax_cross_entropy(input, target, reduction, sample_weight=None):  # type: ignore[no-untyped-def]

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  torch's own convention
 from torch import nn
 
-from lossparity.adapters import engines
+from lossparity.adapters import engines, formulas
 from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue, Unsupported, implementations
 
 IMPLEMENTATIONS: list[Implementation] = []
@@ -38,12 +38,39 @@ def given(**options: Any) -> dict[str, Any]:
 # --- Activations
 
 
-@implements("sigmoid", "torch.sigmoid")
+_SIGMOID = Dialect(
+    "slope-of-result",
+    "The gradient is (1 - p) p of the rounded p: where p is near 1, 1 - p has lost the digits that e^-x still has, and "
+    "beyond an x of 37 (17 in float32) it is 0.",
+    SOURCE + "aten/src/ATen/native/cpu/BinaryOpsKernel.cpp",
+    computed_as=formulas.sigmoid_slope_of_result,
+)
+
+
+_OF_SUM = (
+    "log-of-sum",
+    "log sum e^(x - m) is the log of 1 and a small rest, which keeps of the rest only what it has beside 1: of a "
+    "confident row no digit is left of the log-probability beyond a lead of 37 (17 in float32), nor of p - 1.",
+    SOURCE + "aten/src/ATen/native/cpu/SoftMaxKernel.cpp",
+)
+_LOG_SOFTMAX = Dialect(*_OF_SUM, computed_as=formulas.log_softmax_of_sum)
+_CROSS_ENTROPY = Dialect(*_OF_SUM, computed_as=formulas.cross_entropy_of_sum)
+_LOGITS = Dialect(
+    "cancelling-tail",
+    "Computed as (1 - y) x - log sigmoid(x), which for y = 0 and a negative logit is a difference of two numbers of "
+    "about x; and its gradient is sigmoid(x) - y, the same for y = 1 and a positive logit: no correct digit beyond a "
+    "logit of 37 (17 in float32).",
+    ISSUES + "195529",
+    computed_as=formulas.logits_with_slope_of_probability,
+)
+
+
+@implements("sigmoid", "torch.sigmoid", dialects=(_SIGMOID,))
 def sigmoid(input):  # type: ignore[no-untyped-def]
     return torch.sigmoid(input)
 
 
-@implements("sigmoid", "torch.nn.Sigmoid", twin="torch.sigmoid")
+@implements("sigmoid", "torch.nn.Sigmoid", twin="torch.sigmoid", dialects=(_SIGMOID,))
 def sigmoid_module(input):  # type: ignore[no-untyped-def]
     return nn.Sigmoid()(input)
 
@@ -58,12 +85,12 @@ def softmax_module(input, dim):  # type: ignore[no-untyped-def]
     return nn.Softmax(dim=dim)(input)
 
 
-@implements("log_softmax", "torch.nn.functional.log_softmax")
+@implements("log_softmax", "torch.nn.functional.log_softmax", dialects=(_LOG_SOFTMAX,))
 def log_softmax(input, dim):  # type: ignore[no-untyped-def]
     return F.log_softmax(input, dim=dim)
 
 
-@implements("log_softmax", "torch.nn.LogSoftmax", twin="torch.nn.functional.log_softmax")
+@implements("log_softmax", "torch.nn.LogSoftmax", twin="torch.nn.functional.log_softmax", dialects=(_LOG_SOFTMAX,))
 def log_softmax_module(input, dim):  # type: ignore[no-untyped-def]
     return nn.LogSoftmax(dim=dim)(input)
 
@@ -267,7 +294,12 @@ def binary_cross_entropy_module(input, target, reduction, weight=None):  # type:
     return nn.BCELoss(weight=weight, reduction=reduction)(input, target)
 
 
-@implements("binary_cross_entropy_with_logits", "torch.nn.functional.binary_cross_entropy_with_logits", ALL)
+@implements(
+    "binary_cross_entropy_with_logits",
+    "torch.nn.functional.binary_cross_entropy_with_logits",
+    ALL,
+    dialects=(_LOGITS,),
+)
 def bce_with_logits(input, target, reduction, weight=None, pos_weight=None):  # type: ignore[no-untyped-def]
     return F.binary_cross_entropy_with_logits(input, target, weight=weight, reduction=reduction, pos_weight=pos_weight)
 
@@ -277,6 +309,7 @@ def bce_with_logits(input, target, reduction, weight=None, pos_weight=None):  # 
     "torch.nn.BCEWithLogitsLoss",
     ALL,
     twin="torch.nn.functional.binary_cross_entropy_with_logits",
+    dialects=(_LOGITS,),
 )
 def bce_with_logits_module(input, target, reduction, weight=None, pos_weight=None):  # type: ignore[no-untyped-def]
     return nn.BCEWithLogitsLoss(weight=weight, reduction=reduction, pos_weight=pos_weight)(input, target)
@@ -307,7 +340,13 @@ _MASKED = KnownIssue(
 )
 
 
-@implements("cross_entropy", "torch.nn.functional.cross_entropy", ALL, known_issues=(_MASKED,))
+@implements(
+    "cross_entropy",
+    "torch.nn.functional.cross_entropy",
+    ALL,
+    dialects=(_CROSS_ENTROPY,),
+    known_issues=(_MASKED,),
+)
 def cross_entropy(  # type: ignore[no-untyped-def]
     input, target, reduction, ignore_index, label_smoothing, weight=None
 ):
@@ -326,6 +365,7 @@ def cross_entropy(  # type: ignore[no-untyped-def]
     "torch.nn.CrossEntropyLoss",
     ALL,
     twin="torch.nn.functional.cross_entropy",
+    dialects=(_CROSS_ENTROPY,),
     known_issues=(_MASKED,),
 )
 def cross_entropy_module(  # type: ignore[no-untyped-def]

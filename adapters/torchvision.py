@@ -7,7 +7,7 @@ import numpy as np
 import torchvision  # noqa: F401  its implementations are named so
 from torchvision import ops
 
-from lossparity.adapters import engines
+from lossparity.adapters import engines, formulas
 from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue, implementations
 
 IMPLEMENTATIONS: list[Implementation] = []
@@ -43,6 +43,13 @@ _ALPHA = Dialect(
             when=lambda call: call.arguments["gamma"] < 0.0,
         ),
         _ALPHA,
+        Dialect(
+            "rounded-probability",
+            "1 - p and 1 - p_t are differences, the cross entropy is torch's (1 - y) x - log sigmoid(x): where a "
+            "prediction is right, their digits go with the logit, and beyond 37 (17 in float32) none is left.",
+            SOURCE + "focal_loss.py",
+            computed_as=formulas.focal_of_cancelling_tail,
+        ),
     ),
     known_issues=(
         KnownIssue(

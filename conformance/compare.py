@@ -12,6 +12,7 @@ import numpy as np
 from lossparity.adapters.base import Dialect, KnownIssue
 from lossparity.conformance import tolerance
 from lossparity.reference.core import Array
+from lossparity.reference.precision import FORMATS
 
 # How many elements of a result the record keeps, so that a later run can be compared with this one.
 DIGEST_SIZE = 16
@@ -51,8 +52,8 @@ class Ruling:
 
 
 def precision(dialects: tuple[Dialect, ...], dtype: str) -> str:
-    """The dtype in which the framework computes."""
-    return next((each.precision or each.dtype or dtype for each in dialects if each.precision or each.dtype), dtype)
+    """The dtype in whose units an error is counted: that in which the framework computes, or at last reduces."""
+    return next((each.reduced_in or each.dtype or dtype for each in dialects if each.reduced_in or each.dtype), dtype)
 
 
 def compare_error(outcome: Outcome) -> Ruling:
@@ -73,13 +74,19 @@ def compare_numbers(
         return Ruling("mismatch", f"{aspect} has shape {got.shape}, want {want.shape}", result=_digest(got))
     ulps = tolerance.ulp_error(got, want, dtype)
     with np.errstate(all="ignore"):
-        nearest = want.astype(dtype).astype(np.float64)
+        nearest = FORMATS[dtype].round(want).astype(np.float64)
         difference = np.abs(got.astype(np.float64) - np.where(np.isfinite(nearest), nearest, want))
         margins = np.where(ulps == 0.0, 0.0, difference / limit)
-        margins = np.where((ulps == 0.0) | np.isfinite(limit), margins, np.inf)  # no tolerance without a bound
         margins = np.where(np.isnan(margins), np.inf, margins)
     if not got.size:
         return Ruling("match", "no elements: shape and dtype are all there is")
+    # Where the form itself may overflow or divide by its own rounding, any number is as good; for infinity none is.
+    unbounded = np.broadcast_to(np.isinf(limit), want.shape) & (ulps > 0.0) & np.isfinite(nearest) & ~np.isnan(got)
+    if unbounded.all():
+        return Ruling(
+            "unsupported", f"computed in {dtype} the formula itself may be off by anything here", result=_digest(got)
+        )
+    margins = np.where(unbounded, 0.0, margins)  # nothing is said of an element without a bound
     margin, error = float(margins.max()), float(ulps.max())
     index = np.unravel_index(int((margins if margin > 1 else ulps).argmax()), want.shape)
     worst = {

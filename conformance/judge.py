@@ -184,7 +184,10 @@ class Judge:
         loss = DEFINITIONS[case.loss]
         shape = np.shape(loss(**arguments))
         cotangent = case.cotangent(self.seed, dtype, shape)
-        expected = tolerance.expect(loss, arguments, precision(dialects, dtype), cotangent)
+        form = next((each.computed_as for each in dialects if each.computed_as), None)
+        reduced_in = next((each.reduced_in for each in dialects if each.reduced_in), None)
+        computed_in = next((each.dtype for each in dialects if each.dtype), dtype)
+        expected = tolerance.expect(loss, arguments, computed_in, cotangent, form, reduced_in)
 
         def as_given(found: Gradients) -> Gradients:  # a dialect may have reshaped an argument
             return {name: array.reshape(np.shape(call.arguments[name])) for name, array in found.items()}
@@ -256,7 +259,7 @@ class Judge:
             if ruling.verdict == "match":
                 names = "+".join(each.name for each in together)
                 reason = f"{names}: {'; '.join(each.reason for each in together)}"
-                return dataclasses.replace(ruling, verdict="dialect", reason=reason, declared=together)
+                return dataclasses.replace(ruling, verdict=_verdict(together), reason=reason, declared=together)
         return None
 
     def _readings(
@@ -318,7 +321,7 @@ class Judge:
                 return Ruling("unsupported", reason)
             verdict = "known"
         else:
-            verdict = "dialect"
+            verdict = _verdict((declared,))
         shown = self._shown(implementation, declared, check)
         if shown:
             return Ruling(verdict, f"still shows, as in {shown}")
@@ -346,6 +349,11 @@ class Judge:
                             if declared in self._judge(implementation, case, one).declared:
                                 return "/".join(getattr(one, part) for part in PARTS)
         return None
+
+
+def _verdict(dialects: tuple[Dialect, ...]) -> str:
+    """The verdict on what agrees in these dialects."""
+    return "lossy" if any(each.computed_as for each in dialects) else "dialect"
 
 
 def _apart(answer: Callable[..., Outcome], names: tuple[str, ...]) -> Outcome:

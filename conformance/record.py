@@ -28,9 +28,10 @@ SCHEMA = 3  # what is written; 2 is read too
 MAX_TEXT = 256 * 2**20  # bytes of JSON that are read: eight times what a record of a million checks has
 _GZIP_LEVEL = 1  # what fills a record is packed already
 
-# verdict: (sign, what it says). The first three hold; those in FAILING break parity; those in INCOMPLETE did not run.
+# verdict: (sign, what it says). The first four hold; those in FAILING break parity; those in INCOMPLETE did not run.
 VERDICTS: dict[str, tuple[str, str]] = {
-    "match": ("✓", "agrees with the canonical loss"),
+    "match": ("✓", "agrees with the canonical loss to what its textbook form costs"),
+    "lossy": ("≲", "agrees only to what a declared, less accurate formula costs"),
     "dialect": ("≈", "differs from it and agrees with the declared dialect"),
     "known": ("!", "a declared known issue, still there"),
     "mismatch": ("✗", "differs, and nothing declared explains it"),

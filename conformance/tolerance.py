@@ -1,25 +1,28 @@
-"""How far a correct result may be from the reference: DESIGN section 4, and nowhere else.
+"""How far a correct result may be from the reference: derived from the loss's textbook form, and nowhere else.
 
-    tolerance = K u (size + conditioning) + the smallest normal number
+    tolerance = K e + the dtype's underflow
 
-u is the dtype's unit roundoff. *Size* is what the defining formula adds and subtracts: |term| plus the natural scale
-that the reference states, reduced like the result itself. *Conditioning* is what one rounding of every input would
-do to the result. The smallest normal number is there because processors and frameworks may flush what is below it.
+e is the running error of the textbook form in the dtype (`lossparity.reference.precision`), per element of the value
+and of every gradient: how far the form itself may be off, computed in that dtype one operation after the other. K = 2
+leaves room for another order of the same operations, and in float64 for the reference's own roundings.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from lossparity.reference.core import Array, Gradients, Loss
+from lossparity.reference.precision import FORMATS, Ball, Bounded
 
-# How many roundings a correct implementation may add up, by dtype. An exception is a declared fact, never a wider
-# number.
-K: dict[str, float] = {"float64": 8.0, "float32": 8.0}
+K = 2.0
+
+# A loss without a textbook form (there is to be none) is still held to its natural scale.
+_K: dict[str, float] = {"float64": 8.0, "float32": 8.0}
 
 # Steps of the difference quotients. At a jump of the derivative the quotient grows like 1 / step, and is left out.
 _STEPS = (2.0**-20, 2.0**-24)
@@ -35,14 +38,47 @@ class Expected:
     gradient_tolerances: Gradients
 
 
-def expect(loss: Loss, arguments: Mapping[str, Any], dtype: str, cotangent: Array) -> Expected:
-    """The reference's value and gradients under `cotangent`, with their tolerances in `dtype`."""
+_bounded = functools.cache(Bounded)
+
+
+def expect(
+    loss: Loss,
+    arguments: Mapping[str, Any],
+    dtype: str,
+    cotangent: Array,
+    form: Callable[..., Any] | None = None,
+    reduced_in: str | None = None,
+) -> Expected:
+    """The reference's value and gradients under `cotangent`, with their tolerances in `dtype`.
+
+    form: the formula that is computed, where that is not the loss's textbook form. reduced_in: the dtype in which the
+    terms are weighed and reduced, where that is another.
+    """
     value, pullback = loss.vjp(**arguments)
     gradients = pullback(cotangent)
+    if loss.textbook is None and form is None:
+        return _of_natural_scale(loss, arguments, dtype, cotangent, value, gradients)
+    of_value, of_gradients = loss.evaluate(
+        _bounded(dtype), arguments, cotangent, form, _bounded(reduced_in) if reduced_in else None
+    )
+
+    def limit(found: Ball, like: Array) -> Array:
+        error = 0.0 if found.error is None else found.error
+        return np.broadcast_to(
+            K * error + max(FORMATS[each].underflow for each in (dtype, reduced_in or dtype)), np.shape(like)
+        )
+
+    limits = {name: limit(of_gradients[name], gradient) for name, gradient in gradients.items()}
+    return Expected(np.asarray(value), gradients, limit(of_value, value), limits)
+
+
+def _of_natural_scale(
+    loss: Loss, arguments: Mapping[str, Any], dtype: str, cotangent: Array, value: Any, gradients: Gradients
+) -> Expected:
     value_size, gradient_sizes = loss.scales(**arguments, cotangent=cotangent)
     value_spread, gradient_spreads = _conditioning(loss, arguments, cotangent, value, gradients)
     info = np.finfo(dtype)
-    unit = K[dtype] * float(info.eps) / 2.0
+    unit = _K[dtype] * float(info.eps) / 2.0
     floor = float(info.tiny)
     with np.errstate(all="ignore"):
         return Expected(
@@ -104,12 +140,10 @@ def ulp_error(got: Array, want: Array, dtype: str) -> Array:
 
     A result beyond the largest number of `dtype` is the infinity there.
     """
+    given = FORMATS[dtype]
     with np.errstate(all="ignore"):
-        rounded = want.astype(dtype).astype(np.float64)
-        spacing = np.spacing(np.abs(want).astype(dtype)).astype(np.float64)
-        # Computed in a narrower dtype than it is returned in, a result may lie beyond the range of the former.
-        spacing = np.where(np.isinf(rounded), np.abs(want) * float(np.finfo(dtype).eps), spacing)
-        error = np.abs(got.astype(np.float64) - want) / spacing
+        rounded = given.round(want).astype(np.float64)
+        error = np.abs(got.astype(np.float64) - want) / given.spacing(want)
         same = (got == want) | (np.isinf(rounded) & (got == rounded)) | (np.isnan(got) & np.isnan(want))
         error = np.where(same, 0.0, np.where(np.isnan(error), np.inf, error))
     result: Array = error

@@ -91,9 +91,10 @@ def as_mask(condition: Any) -> Mask:
 class Arithmetic(Protocol):
     """The primitive operations, on numbers (arrays) of the arithmetic's own kind.
 
-    chain(g, d) is the product of a cotangent and a derivative: 0 where g is exactly 0. accumulate(a, b) is a + b,
-    exact where one of them is exactly 0. signed(g, s) multiplies by an array of -1, 0 and 1, which is exact. each
-    applies a function that only moves elements. nearest(x) is the closest float64.
+    chain(g, d) is the product of a cotangent and a derivative: 0 where g is exactly 0; chain_divide(g, d) the quotient;
+    chain_inverse(g, d) that as a quotient, or as the product with 1 / d that some autodiff takes. accumulate(a, b) is
+    a + b, exact where one of them is exactly 0. each applies a function that only moves
+    elements. nearest(x) is the closest float64.
     """
 
     def lift(self, value: Any) -> Any: ...
@@ -115,6 +116,7 @@ class Arithmetic(Protocol):
     def product(self, x: Any, y: Any) -> Any: ...
     def chain(self, g: Any, d: Any) -> Any: ...
     def chain_divide(self, g: Any, d: Any) -> Any: ...
+    def chain_inverse(self, g: Any, d: Any) -> Any: ...
     def accumulate(self, x: Any, y: Any) -> Any: ...
     def sum(self, x: Any, axis: Any, keepdims: bool) -> Any: ...
     def largest(self, x: Any, axis: int) -> Any: ...
@@ -307,13 +309,13 @@ def expm1(x: Operand) -> Operand:
 def log(x: Operand) -> Operand:
     """The natural logarithm."""
     a = x.tape.arithmetic
-    return x.tape.record(a.log(x.number), (x, lambda g: a.chain_divide(g, x.number)))
+    return x.tape.record(a.log(x.number), (x, lambda g: a.chain_inverse(g, x.number)))
 
 
 def log1p(x: Operand) -> Operand:
     """log(1 + x)."""
     a = x.tape.arithmetic
-    return x.tape.record(a.log1p(x.number), (x, lambda g: a.chain_divide(g, a.add(x.number, a.lift(1.0)))))
+    return x.tape.record(a.log1p(x.number), (x, lambda g: a.chain_inverse(g, a.add(x.number, a.lift(1.0)))))
 
 
 def sqrt(x: Operand) -> Operand:
@@ -327,7 +329,7 @@ def atan(x: Operand) -> Operand:
     """The arc tangent."""
     a = x.tape.arithmetic
     n = x.number
-    return x.tape.record(a.atan(n), (x, lambda g: a.chain_divide(g, a.add(a.multiply(n, n), a.lift(1.0)))))
+    return x.tape.record(a.atan(n), (x, lambda g: a.chain_inverse(g, a.add(a.multiply(n, n), a.lift(1.0)))))
 
 
 def power(x: Operand, p: float) -> Operand:
@@ -464,6 +466,14 @@ def largest(x: Operand, axis: int) -> Operand:
         return a.select(mask, whole, _nothing(a, whole))
 
     return x.tape.record(top, (x, back))
+
+
+def cast(x: Operand, to: Arithmetic) -> Operand:
+    """x in another arithmetic, in which the tape goes on; its cotangent comes back in that of before."""
+    tape = x.tape
+    before = tape.arithmetic
+    tape.arithmetic = to
+    return tape.record(to.add(x.number, to.lift(0.0)), (x, lambda g: before.add(g, before.lift(0.0))))
 
 
 def constant(x: Operand) -> Operand:

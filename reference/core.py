@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from lossparity.reference.arithmetic import Operand, Tape, product
+from lossparity.reference.arithmetic import Operand, Tape, cast, product
 from lossparity.reference.arithmetic import unbroadcast as unbroadcast_number
 from lossparity.reference.dual import Duals
 
@@ -314,13 +314,15 @@ class Loss:
         arguments: Mapping[str, Any],
         cotangent: Any = None,
         form: Callable[..., Any] | None = None,
+        reduced_in: Any = None,
     ) -> tuple[Any, dict[str, Any]]:
         """The textbook form's value and gradients under `cotangent`, in the numbers of `arithmetic`.
 
         arguments: those of the loss, by name. The cotangent is as in `vjp`. form: another form than the loss's own
-        (a function of the same arguments), as a dialect's computed_as names one.
+        (a function of the same arguments), as a dialect's computed_as names one. reduced_in: another arithmetic, to
+        which the terms are cast before they are weighed and reduced, and from which the result is cast back.
         """
-        return self.swept(arithmetic, arguments, cotangent, form, {})
+        return self.swept(arithmetic, arguments, cotangent, form, {}, reduced_in)
 
     def second(
         self,
@@ -349,6 +351,7 @@ class Loss:
         cotangent: Any,
         form: Callable[..., Any] | None,
         directions: Mapping[str, Any],
+        reduced_in: Any = None,
     ) -> tuple[Any, dict[str, Any]]:
         """The form forward, and its reverse sweep."""
         form = form or self.textbook
@@ -362,11 +365,13 @@ class Loss:
             terms, denominator = found if isinstance(found, tuple) else (found, None)
             if scalar:
                 terms = terms.reshape(())
+            count = _fold_count(terms.shape, bound) if self.reductions else None
+            if count is not None:
+                terms, denominator = terms.sum(axis=-1) / float(count), None
+            if reduced_in is not None:
+                terms = cast(terms, reduced_in)
             value = terms
             if self.reductions:
-                count = _fold_count(terms.shape, bound)
-                if count is not None:
-                    terms, denominator = terms.sum(axis=-1) / float(count), None
                 weight = bound["sample_weight"] if self._weighs else None
                 weight, denominator = _reduction(
                     terms.shape,
@@ -383,6 +388,8 @@ class Loss:
                     value = weighted.sum() * 0.0 + bound["zero_division"]
                 else:
                     value = weighted.sum() / denominator
+            if reduced_in is not None:
+                value = cast(value, arithmetic)
             shape = value.shape
             seed = _seed(cotangent, np.zeros(shape))
             leaves = {name: operands[name] for name in self.differentiable if isinstance(operands[name], Operand)}

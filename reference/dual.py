@@ -72,13 +72,13 @@ class Duals:
 
     def divide(self, x: Dual, y: Dual) -> Dual:
         z = self.parts.divide(x.value, y.value)
-        return self._quotient(z, x, y, _through(self.parts.chain, y.tangent, z))
+        return self._quotient(z, x, y, _through(self.parts.chain, y.tangent, z), self.parts.chain_divide)
 
-    def _quotient(self, z: Any, x: Dual, y: Dual, moved: Any) -> Dual:
+    def _quotient(self, z: Any, x: Dual, y: Dual, moved: Any, over: Callable[[Any, Any], Any]) -> Dual:
         # z = x / y;  dz = (dx - z dy) / y, of which `moved` is z dy
         a = self.parts
         above = self._dual(z, x.tangent, None if moved is None else a.negative(moved)).tangent
-        return self._dual(z, _through(a.chain_divide, above, y.value))
+        return self._dual(z, _through(over, above, y.value))
 
     def negative(self, x: Dual) -> Dual:
         return Dual(*(None if part is None else self.parts.negative(part) for part in x))
@@ -102,11 +102,11 @@ class Duals:
         return self._dual(z, _through(self.parts.chain, x.tangent, slope))
 
     def log(self, x: Dual) -> Dual:
-        return self._dual(self.parts.log(x.value), _through(self.parts.chain_divide, x.tangent, x.value))
+        return self._dual(self.parts.log(x.value), _through(self.parts.chain_inverse, x.tangent, x.value))
 
     def log1p(self, x: Dual) -> Dual:
         whole = None if x.tangent is None else self.parts.add(x.value, self.parts.lift(1.0))
-        return self._dual(self.parts.log1p(x.value), _through(self.parts.chain_divide, x.tangent, whole))
+        return self._dual(self.parts.log1p(x.value), _through(self.parts.chain_inverse, x.tangent, whole))
 
     def sqrt(self, x: Dual) -> Dual:
         z = self.parts.sqrt(x.value)
@@ -116,7 +116,7 @@ class Duals:
     def atan(self, x: Dual) -> Dual:
         a = self.parts
         whole = None if x.tangent is None else a.add(a.multiply(x.value, x.value), a.lift(1.0))
-        return self._dual(a.atan(x.value), _through(a.chain_divide, x.tangent, whole))
+        return self._dual(a.atan(x.value), _through(a.chain_inverse, x.tangent, whole))
 
     def power(self, x: Dual, p: float) -> Dual:
         a = self.parts
@@ -137,8 +137,14 @@ class Duals:
         return self._dual(chain(g.value, d.value), _through(chain, g.tangent, d.value), of_d)
 
     def chain_divide(self, g: Dual, d: Dual) -> Dual:
-        z = self.parts.chain_divide(g.value, d.value)
-        return self._quotient(z, g, d, None if d.tangent is None else self.parts.chain(z, d.tangent))
+        return self._chain_over(g, d, self.parts.chain_divide)
+
+    def chain_inverse(self, g: Dual, d: Dual) -> Dual:
+        return self._chain_over(g, d, self.parts.chain_inverse)
+
+    def _chain_over(self, g: Dual, d: Dual, over: Callable[[Any, Any], Any]) -> Dual:
+        z = over(g.value, d.value)
+        return self._quotient(z, g, d, None if d.tangent is None else self.parts.chain(z, d.tangent), over)
 
     def sum(self, x: Dual, axis: tuple[int, ...], keepdims: bool) -> Dual:
         return Dual(*(None if part is None else self.parts.sum(part, axis, keepdims) for part in x))

@@ -49,8 +49,8 @@ class Format:
 
     def spacing(self, array: Array) -> Array:
         """The distance of each number to the next larger one; beyond the largest as if there were more."""
-        exponent = np.frexp(np.where(np.isfinite(array), array, self.largest))[1]
         least = math.frexp(self.smallest)[1]
+        exponent = np.where(array == 0.0, least, np.frexp(np.where(np.isfinite(array), array, self.largest))[1])
         spacing: Array = np.ldexp(1.0, np.maximum(exponent, least) - self.digits)
         return spacing
 
@@ -151,6 +151,8 @@ class Native:
 
     def chain_divide(self, g: Array, d: Array) -> Array:
         return np.where(g == 0, np.zeros_like(g), self.divide(g, d))
+
+    chain_inverse = chain_divide
 
     def sum(self, x: Array, axis: tuple[int, ...], keepdims: bool) -> Array:
         rows, shape = _last(x, axis, keepdims)
@@ -269,6 +271,8 @@ class Exact(Native):
     def chain_divide(self, g: Array, d: Array) -> Array:
         return np.where(np.asarray(g == 0, dtype=bool), self.context.mpf(0), self.divide(g, d))
 
+    chain_inverse = chain_divide
+
     def sum(self, x: Array, axis: tuple[int, ...], keepdims: bool) -> Array:
         rows, shape = _last(x, axis, keepdims)
         return np.asarray(np.sum(rows, axis=-1, initial=self.context.mpf(0)), dtype=object).reshape(shape)
@@ -284,11 +288,10 @@ class Ball(NamedTuple):
 class Bounded:
     """float64, with the running error of the same computation in `dtype`; see the module's first lines."""
 
-    def __init__(self, dtype: str, range_of: str | None = None) -> None:
-        """range_of: the dtype whose largest number it is, where only some operations are in `dtype`."""
+    def __init__(self, dtype: str) -> None:
         self.format = FORMATS[dtype]
         self.unit, self.tiny = self.format.unit, self.format.underflow
-        self.largest_number = FORMATS[range_of or dtype].largest
+        self.largest_number = self.format.largest
         self.tiny_sum = self.tiny if self.format.flushes else 0.0  # a sum below the smallest normal number is exact
         self.lift_number = functools.lru_cache(maxsize=256)(self._lift_number)
 
@@ -356,14 +359,14 @@ class Bounded:
             error = np.abs(x.value) * y.error + (np.abs(y.value) + y.error) * x.error
         return self._rounded(z, error, self.unit, self.tiny, (x, y), exact, lambda: _nought(x) | _nought(y))
 
-    def divide(self, x: Ball, y: Ball) -> Ball:
+    def divide(self, x: Ball, y: Ball, roundings: int = 1) -> Ball:
         z = x.value / y.value
         if y.error is None:
             error = None if x.error is None else x.error / np.abs(y.value)
             return self._rounded(
                 z,
                 error,
-                self.unit,
+                roundings * self.unit,
                 self.tiny,
                 (x, y),
                 _powers(y.value),
@@ -373,7 +376,14 @@ class Bounded:
         spread = np.abs(z) * y.error
         error = (spread if x.error is None else x.error + spread) / np.maximum(np.abs(y.value) - y.error, 0.0)
         return self._rounded(
-            z, error, self.unit, self.tiny, (x, y), None, lambda: _no_underflow(x, y), lambda: y.value == 0.0
+            z,
+            error,
+            roundings * self.unit,
+            self.tiny,
+            (x, y),
+            None,
+            lambda: _no_underflow(x, y),
+            lambda: y.value == 0.0,
         )
 
     def negative(self, x: Ball) -> Ball:
@@ -446,6 +456,10 @@ class Bounded:
 
     def chain_divide(self, g: Ball, d: Ball) -> Ball:
         z, nought = self.divide(g, d), _nought(g)
+        return _without(z, nought) if np.any(nought) else z
+
+    def chain_inverse(self, g: Ball, d: Ball) -> Ball:
+        z, nought = self.divide(g, d, 2), _nought(g)
         return _without(z, nought) if np.any(nought) else z
 
     def sum(self, x: Ball, axis: tuple[int, ...], keepdims: bool) -> Ball:

@@ -51,7 +51,7 @@ _FINDINGS_SHOWN = 200
 _REASON = 600  # characters of a single check's reason; `lossparity explain` has them all
 _WORST_BUDGET = 1_200_000  # characters spent on the inputs of single checks, the worst checks first
 _PROSE = re.compile(r"`(?P<code>[^`\n]+)`|(?P<address>https?://[^\s<>\"'`]+)")
-_AGREEING = ("match", "dialect")
+_AGREEING = ("match", "lossy", "dialect")
 _PLACE = ("python", "platform", "processor")  # told of a backend where it differs from the run's own
 
 

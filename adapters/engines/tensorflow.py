@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from lossparity.adapters import formulas
 from lossparity.adapters.base import Answer, Call, Dialect, KnownIssue, Request
 from lossparity.adapters.engines import Mode, Program, Sketch, answer, compiling, disk_cache, numbers
 
@@ -240,6 +241,21 @@ def _indices(call: Call) -> bool:
     return np.asarray(call.arguments["target"]).dtype.kind in "iu"
 
 
+SIGMOID = Dialect(
+    "slope-of-result",
+    "The gradient is (1 - p) p of the rounded p: where p is near 1, 1 - p has lost the digits that e^-x still has, and "
+    "beyond an x of 37 (17 in float32) it is 0.",
+    "https://github.com/tensorflow/tensorflow/blob/v2.21.0/tensorflow/python/ops/math_grad.py",
+    computed_as=formulas.sigmoid_slope_of_result,
+)
+_OF_SUM = (
+    "log-of-sum",
+    "log sum e^(x - m) is the log of 1 and a small rest, which keeps of the rest only what it has beside 1: of a "
+    "confident row no digit is left of the log-probability beyond a lead of 37 (17 in float32), nor of p - 1.",
+    "https://github.com/tensorflow/tensorflow/blob/v2.21.0/tensorflow/core/kernels/xent_op.h",
+)
+LOG_SOFTMAX = Dialect(*_OF_SUM, computed_as=formulas.log_softmax_of_sum)
+CROSS_ENTROPY = Dialect(*_OF_SUM, computed_as=formulas.cross_entropy_of_sum)
 UNIT_TARGETS = Dialect(
     "unit-targets",
     "The gradient takes each row of probabilities to sum to 1: documented to be wrong where it does not.",

@@ -33,7 +33,8 @@ from lossparity.conformance.record import FAILING, Check
 
 ASPECTS = ("shape", "dtype", "value", "gradient", "error", "twin")
 
-ORDINARY = "plain or multiclass or one-hot or axis1"  # each implementation has one of them: enough to see a factor
+# Each implementation has one of them, enough to see a factor; a focal loss with gamma 2 may itself be off by 16 eps.
+ORDINARY = "plain or multiclass or one-hot or axis1 or gamma1"
 
 
 @dataclass(frozen=True)
@@ -90,16 +91,16 @@ def control(backend: str, loss: str, name: str) -> list[Check]:
 
 
 def factor_for(implementation: Implementation) -> Callable[..., Any]:
-    """The fault that multiplies by 1 + 64 eps; autodiff carries the factor into every gradient.
+    """The fault that multiplies by 1 + 16 eps; autodiff carries the factor into every gradient.
 
-    eps is that of the dtype under test, or of the precision in which the implementation declares to compute.
+    eps is that of the dtype under test, or of the one in which the implementation declares to compute or to reduce.
     """
-    declared = [str(word) for each in implementation.dialects for word in (each.precision, each.dtype)]
+    declared = [str(word) for each in implementation.dialects for word in (each.reduced_in, each.dtype)]
 
     def factor(original: Callable[..., Any], **arguments: Any) -> Any:
         dtypes = [*declared, *(str(getattr(argument, "dtype", "")) for argument in arguments.values())]
         narrow = any("float32" in dtype for dtype in dtypes)
-        return original(**arguments) * (1.0 + 64.0 * float(np.finfo("float32" if narrow else "float64").eps))
+        return original(**arguments) * (1.0 + 16.0 * float(np.finfo("float32" if narrow else "float64").eps))
 
     return factor
 
@@ -608,7 +609,7 @@ def test_a_fault_is_seen_and_named(fault: Fault) -> None:
 
 
 def test_a_factor_is_seen_in_every_implementation(backend: str, implementation: Implementation) -> None:
-    """1 + 64 eps on any one loss turns the run red, value and gradient, in float32 and in float64."""
+    """1 + 16 eps on any one loss turns the run red, value and gradient, in float32 and in float64."""
     loss, name = implementation.loss, implementation.name
     assert failing(backend, loss, name, only=ORDINARY) == []
     red = failing(backend, loss, name, factor_for(implementation), only=ORDINARY)
@@ -617,11 +618,10 @@ def test_a_factor_is_seen_in_every_implementation(backend: str, implementation: 
 
 
 @pytest.mark.skipif(adapters.BACKENDS["torch"].missing() is not None, reason="torch is not installed")
-def test_a_logarithm_that_loses_the_tail_is_seen_in_its_ulp_and_not_in_the_verdict() -> None:
+def test_a_logarithm_that_loses_the_tail_is_seen() -> None:
     """log(1 + e) for log1p(e): 0 for 4e-18 at a logit of 40, which torch's own kernel gives for a target of 0.
 
-    What the formula adds and subtracts is 1, so the loss of a confident prediction is good to 1 u: within the
-    tolerance, and 100 % off in the accuracy that the report shows.
+    That kernel's formula is declared, and for a target of 1 has all its digits: it does not excuse this one.
     """
     import torch
 
@@ -643,7 +643,7 @@ def test_a_logarithm_that_loses_the_tail_is_seen_in_its_ulp_and_not_in_the_verdi
         decided = [judge(check) for check in checks("torch", adapters.load("torch"), selection)]
     finally:
         judge.implementations[loss, name] = whole
-    assert [check.verdict for check in decided] == ["match"] * 2
+    assert [check.verdict for check in decided] == ["mismatch"] * 2
     assert all((check.error_ulp or 0.0) > 1e6 for check in decided)
 
 
@@ -778,12 +778,12 @@ def rows(check: Check) -> tuple[Any, ...]:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("loss", CASES)
-def test_64_roundoffs_are_more_than_the_tolerance_somewhere(
+def test_16_roundoffs_are_more_than_the_tolerance_somewhere(
     loss: str, dtype: str, judge_of: Callable[[int], Judge]
 ) -> None:
     """In every loss and dtype, in the value and in every gradient, whatever framework is installed."""
     judge = judge_of(0)
-    unit = 64.0 * float(np.finfo(dtype).eps)
+    unit = 16.0 * float(np.finfo(dtype).eps)
     sharp: dict[str, bool] = {}
     for case in CASES[loss].values():
         if dtype not in case.dtypes or case.tags & {"error", "empty", "nan"}:

@@ -55,6 +55,7 @@ def of_every_verdict() -> Run:
         check("plain/float32/value", error_ulp=3.5, margin=0.5),
         check("plain/float64/gradient:input", error_ulp=math.inf, margin=0.25, worst={**worst, "got": math.nan}),
         check("clip/float64/value", "dialect", reason="clip: it clips.", declared=["clip"]),
+        check("tail/float64/value", "lossy", reason="tail: 1 - p.", declared=["tail"]),
         check(
             "nan/float64/value",
             "known",
@@ -202,7 +203,7 @@ def test_the_sentence() -> None:
     assert findings.outcome(run()).sentence == "Incomplete: no check ran."
     assert findings.outcome(of_every_verdict()).sentence == (
         "Incomplete: hard crashed; slow timed out; 1 check of far was not run; "
-        "9 checks ran, 2 mismatches, 1 stale and 1 error; gone was not run."
+        "10 checks ran, 2 mismatches, 1 stale and 1 error; gone was not run."
     )
     absent = run(*ok[:2], backends={"gone": {"status": "not-run"}, "lost": {"status": "not-run"}})
     assert findings.outcome(absent).sentence == "Parity holds: 2 checks, 0 mismatches; gone and lost were not run."
@@ -302,7 +303,7 @@ def test_the_page_says_everything_without_a_script() -> None:
     made = of_every_verdict()
     page = Page(report.render(made).replace("<wbr>", ""))
     text = page.text
-    assert "9 checks ran, 2 mismatches, 1 stale and 1 error" in text
+    assert "10 checks ran, 2 mismatches, 1 stale and 1 error" in text
     for verdict, (sign, meaning) in VERDICTS.items():
         assert f"{sign} {verdict}" in text
         assert meaning in text
@@ -319,7 +320,7 @@ def test_the_page_says_everything_without_a_script() -> None:
     assert "gradient of target: it is held constant" in text
     assert "Worst error where it agrees: ∞ ULP, gradient:input of plain, float64" in text
     assert "Got nan Want 1.0 Tolerance 0.01 At index [2, 1] input 3.5 target [1, 2]" in text
-    assert "float64 3 1 ∞ 0.25" in text  # compared, worst value, worst gradient, of the tolerance
+    assert "float64 4 1 ∞ 0.25" in text  # compared, worst value, worst gradient, of the tolerance
     assert "float32 1 3.5 - 0.5" in text
 
 
@@ -482,19 +483,19 @@ def cases(page: Any) -> list[str]:
 
 def test_filters_narrow_the_checks_and_the_address_keeps_them(visit: Callable[..., Any]) -> None:
     page = visit(of_every_verdict())
-    assert page.locator("#shown").inner_text() == "13 checks."
+    assert page.locator("#shown").inner_text() == "14 checks."
     page.locator("input[value=mismatch]").check()
     assert cases(page) == ["bad", "bad"]
-    assert page.locator("#shown").inner_text() == "2 of 13 checks."
+    assert page.locator("#shown").inner_text() == "2 of 14 checks."
     page.locator("select[name=dtype]").select_option("float32")
     assert cases(page) == ["bad"]
     assert page.url.endswith("#checks?verdict=mismatch&dtype=float32")
     page.locator("button[type=reset]").click()
-    assert len(cases(page)) == 13
+    assert len(cases(page)) == 14
     page.locator("input[name=text]").fill("NAN-at-0 value")
     assert cases(page) == ["nan"]
     page.locator("input[name=text]").fill("nothing has this")
-    assert page.locator("#shown").inner_text() == "0 of 13 checks."
+    assert page.locator("#shown").inner_text() == "0 of 14 checks."
     assert page.locator("#results").is_hidden()
 
 
@@ -572,7 +573,7 @@ def test_the_policy_stops_a_script_that_is_not_ours(browser: Any, tmp_path: Path
     page = browser.new_page()
     page.goto(path.as_uri())
     assert page.title() != "taken"
-    assert page.locator("#shown").inner_text() == "13 checks."
+    assert page.locator("#shown").inner_text() == "14 checks."
     page.close()
 
 
@@ -628,4 +629,4 @@ def test_without_javascript_only_the_single_checks_are_missing(visit: Callable[.
     assert page.locator("#filters").is_hidden()
     assert page.locator("#results").is_hidden()
     assert page.locator(".declared", has_text="it clips").is_visible()
-    assert "mismatch 2 of 9" in " ".join(page.locator(".matrix").inner_text().split())
+    assert "mismatch 2 of 10" in " ".join(page.locator(".matrix").inner_text().split())

@@ -12,7 +12,7 @@ from typing import Any
 # The signs of our own output in ASCII, for terminals and files that have no others.
 _PLAIN = {
     "✓": "+", "✗": "x", "○": "o", "≠": "!=", "≈": "~", "λ": "()", "■": "#", "†": "t", "·": ".", "…": "...", "≤": "<=",
-    "≥": ">=", "→": "->", "∞": "inf", "²": "^2", "\N{MULTIPLICATION SIGN}": "x", "\N{MINUS SIGN}": "-",
+    "≥": ">=", "≲": "<~", "→": "->", "∞": "inf", "²": "^2", "\N{MULTIPLICATION SIGN}": "x", "\N{MINUS SIGN}": "-",
 }  # fmt: skip
 
 

@@ -1,0 +1,209 @@
+"""Formulas that frameworks compute instead of a loss's textbook form: the same function, with fewer digits.
+
+Each is a textbook form (lossparity.reference.arithmetic) of the loss that `formula` names, for a dialect's
+`computed_as`. Exactly computed they are the loss, which tests/adapters/test_formulas.py checks; what they cost in a
+dtype is what the dialect forgives, and no more.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from lossparity.reference import ACTIVATIONS, LOSSES
+from lossparity.reference.activations import sigmoid_textbook
+from lossparity.reference.arithmetic import (
+    Operand,
+    absolute,
+    constant,
+    custom,
+    exp,
+    largest,
+    log,
+    log1p,
+    minimum,
+    power,
+    product,
+    weighted,
+    where,
+    with_slopes,
+)
+from lossparity.reference.arithmetic import clip as bounded
+from lossparity.reference.binary import binary_cross_entropy_textbook, binary_cross_entropy_with_logits_textbook
+from lossparity.reference.classification import cross_entropy_of, kl_div_textbook
+from lossparity.reference.core import Loss
+from lossparity.reference.elementary import clip_range
+from lossparity.reference.focal import sigmoid_focal_textbook
+
+# loss -> its formulas
+FORMULAS: dict[str, list[Callable[..., Any]]] = {}
+
+
+def formula(loss: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Make a function of the loss's own arguments, all but `reduction`, one of its formulas."""
+
+    def register(form: Callable[..., Any]) -> Callable[..., Any]:
+        FORMULAS.setdefault(loss, []).append(form)
+        return form
+
+    return register
+
+
+def loss_of(name: str) -> Loss:
+    """The loss that a formula is of."""
+    return LOSSES[name] if name in LOSSES else ACTIVATIONS[name]
+
+
+@formula("sigmoid")
+def sigmoid_slope_of_result(input: Operand) -> Operand:
+    """The slope is (1 - p) p of the rounded p: no digit of 1 - p is left where p rounds to 1."""
+    p = sigmoid_textbook(input)
+    return custom(p, (input, lambda g: g * ((1.0 - p) * p)))
+
+
+@formula("log_softmax")
+def log_softmax_of_sum(input: Operand, dim: int) -> Operand:
+    """x - m - log sum e^(x - m): the log of 1 and a small rest has only the digits that the rest has beside 1.
+
+    The gradient is g - p sum g with p = e^result, as the frameworks' kernels have it.
+    """
+    z = input - constant(largest(input, dim))
+    result = z - log(exp(z).sum(axis=dim, keepdims=True))
+    return custom(result, (input, lambda g: g - exp(result) * g.sum(axis=dim, keepdims=True)))
+
+
+@formula("cross_entropy")
+def cross_entropy_of_sum(
+    input: Operand, target: Any, weight: Any, ignore_index: int, label_smoothing: float, unit_targets: bool
+) -> Any:
+    """That of log_softmax_of_sum: for a confident row neither the loss nor p - 1 has more digits than beside 1."""
+    logs = log_softmax_of_sum(input, min(input.ndim - 1, 1))
+    return cross_entropy_of(logs, input, target, weight, ignore_index, label_smoothing, unit_targets)
+
+
+def _log_sigmoid(x: Operand) -> Operand:
+    """min(x, 0) - log1p(e^-|x|)."""
+    yes = x >= 0.0
+    e = exp(where(yes, -x, x))
+    slope = where(yes, e / (1.0 + e), 1.0 - e / (1.0 + e))
+    return with_slopes(where(yes, -log1p(e), x - log1p(e)), (x, slope))
+
+
+def _cancelling_logits(x: Operand, y: Operand, positive: Any = 1.0) -> Operand:
+    """(1 - y) x - c log sigmoid(x), c = 1, or 1 + (v - 1) y with a pos_weight v."""
+    result: Operand = (1.0 - y) * x - positive * _log_sigmoid(x)
+    return result
+
+
+@formula("binary_cross_entropy_with_logits")
+def logits_minus_log_sigmoid(input: Operand, target: Operand, weight: Operand | None, pos_weight: Any) -> Operand:
+    """(1 - y) x - log sigmoid(x): for y = 0 and x << 0 the difference of two numbers of about x has no digit left."""
+    positive = 1.0 if pos_weight is None else 1.0 + (pos_weight - 1.0) * target
+    return weighted(_cancelling_logits(input, target, positive), weight)
+
+
+@formula("binary_cross_entropy_with_logits")
+def logits_with_slope_of_probability(
+    input: Operand, target: Operand, weight: Operand | None, pos_weight: Any
+) -> Operand:
+    """The same, with the slope c p - v y of the rounded p: for y = 1 and x >> 0 no digit of 1 - p is left."""
+    p, slope_of_target = sigmoid_textbook(input), -input
+    if pos_weight is None:
+        value, slope = _cancelling_logits(input, target), p - target
+    else:
+        yes = pos_weight * target
+        value = _cancelling_logits(input, target, 1.0 + (pos_weight - 1.0) * target)
+        slope = (yes + 1.0 - target) * p - yes
+        slope_of_target = _log_sigmoid(-input) - pos_weight * _log_sigmoid(input)
+    return weighted(with_slopes(value, (input, slope), (target, slope_of_target)), weight)
+
+
+def _focal(ce: Operand, inputs: Operand, y: Operand, alpha: float, gamma: float, weight: Any) -> Any:
+    """a_t (1 - p_t)^gamma ce with the rounded p: 1 - p and 1 - p_t by subtraction."""
+    p = sigmoid_slope_of_result(inputs)
+    p_t = p * y + (1.0 - p) * (1.0 - y)
+    terms = ce * power(1.0 - p_t, gamma)
+    if alpha >= 0.0:
+        terms = (alpha * y + (1.0 - alpha) * (1.0 - y)) * terms
+    if weight is not None and weight.ndim == 1 and inputs.ndim > 1:
+        weight = weight.reshape(-1, *(1,) * (inputs.ndim - 1))
+    return weighted(terms, weight)
+
+
+@formula("sigmoid_focal_loss")
+def focal_of_probability(
+    inputs: Operand,
+    targets: Operand,
+    alpha: float,
+    gamma: float,
+    weight: Any,
+    from_logits: bool,
+    clip: Any,
+    label_smoothing: float,
+) -> Any:
+    """1 - p and 1 - p_t by subtraction: where the prediction is right, the modulating factor has no digit left."""
+    if not from_logits:
+        return sigmoid_focal_textbook(inputs, targets, alpha, gamma, weight, from_logits, clip, label_smoothing)
+    y = targets + label_smoothing * (0.5 - targets) if label_smoothing else targets
+    ce = binary_cross_entropy_with_logits_textbook(inputs, y, None, None)
+    return _focal(ce, inputs, y, alpha, gamma, weight)
+
+
+@formula("sigmoid_focal_loss")
+def focal_of_cancelling_tail(
+    inputs: Operand,
+    targets: Operand,
+    alpha: float,
+    gamma: float,
+    weight: Any,
+    from_logits: bool,
+    clip: Any,
+    label_smoothing: float,
+) -> Any:
+    """That, with the cross entropy as (1 - y) x - log sigmoid(x)."""
+    if not from_logits:
+        return sigmoid_focal_textbook(inputs, targets, alpha, gamma, weight, from_logits, clip, label_smoothing)
+    y = targets + label_smoothing * (0.5 - targets) if label_smoothing else targets
+    return _focal(_cancelling_logits(inputs, y), inputs, y, alpha, gamma, weight)
+
+
+@formula("binary_cross_entropy")
+def log_of_difference(
+    input: Operand,
+    target: Operand,
+    weight: Any,
+    clip: Any,
+    log_clamp: float,
+    gradient_floor: float,
+    epsilon: float,
+) -> Operand:
+    """log(1 - p) by subtraction: of a p near 0 it has only the digits that p has beside 1."""
+    if log_clamp > -math.inf or gradient_floor:
+        whole: Operand = binary_cross_entropy_textbook(input, target, weight, clip, log_clamp, gradient_floor, epsilon)
+        return whole
+    p = bounded(input, *clip_range(clip))
+    entropy = product(target, log(p + epsilon)) + product(1.0 - target, log(1.0 - p + epsilon))
+    result: Operand = weighted(-entropy, weight)
+    return result
+
+
+@formula("kl_div")
+def log_of_ratio(input: Operand, target: Operand, log_target: bool, clip: Any) -> Operand:
+    """q log(q / p) of p = e^x: the quotient is rounded before its logarithm is taken, and near p = q that cancels."""
+    if log_target:
+        whole: Operand = kl_div_textbook(input, target, log_target, clip)
+        return whole
+    p, q = exp(input), target
+    if clip is not None:
+        p, q = bounded(p, *clip_range(clip)), bounded(q, *clip_range(clip))
+    return product(q, log(q / p))
+
+
+@formula("huber_loss")
+def huber_of_parts(input: Operand, target: Operand, delta: float, weight: Any) -> Any:
+    """q^2 / 2 + delta (|d| - q), q = min(|d|, delta), whose slope below delta is q + delta - delta."""
+    size = absolute(input - target)
+    q = minimum(size, delta, tie=1.0)
+    terms = 0.5 * (q * q) + delta * (size - q)
+    return terms if weight is None else (weighted(terms, weight), weight.sum())
