@@ -262,6 +262,13 @@ class Checks(Sequence[Check]):
         found[found] = (self.tables.has_error if name == "error_ulp" else self.tables.has_margin)[self.measured[found]]
         return found
 
+    def places(self) -> Whole:
+        """For each check the row of `places` that says where its error was found; -1 for none."""
+        found = np.full(len(self), -1)
+        numeric = self.measured >= 0
+        found[numeric] = self.tables.place[self.measured[numeric]]
+        return found
+
     def _made(self, rows: Whole) -> list[Check]:
         """These rows as checks."""
         tables, call, line, measured = self.tables, self.call[rows], self.line[rows], self.measured[rows]

@@ -40,24 +40,16 @@ _NUMBERS_2 = ("error_ulp", "margin", "seconds")
 def pack(checks: Checks) -> dict[str, Any]:
     """The checks as JSON holds them, in schema 3."""
     tables = checks.tables
-    starts = np.flatnonzero(np.diff(checks.call, prepend=-1))
-    outcomes: dict[bytes, int] = {}
-    of_calls = [
-        outcomes.setdefault(checks.line[start:end].tobytes(), len(outcomes))
-        for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(checks)], strict=True)
-    ]
+    of_calls, sizes, of_outcomes = outcomes(checks)
     got, explicit = _found_in_result(tables)
     return {
         "words": tables.words,
         "calls": {
             **{name: whole(tables.calls[name]) for name in OF_CALL},
-            "outcome": whole(np.array(of_calls, dtype=np.int64)),
+            "outcome": whole(of_calls),
             "microseconds": whole(np.round(tables.seconds * 1e6).astype(np.int64)),
         },
-        "outcomes": {
-            "sizes": whole(np.array([len(key) // 8 for key in outcomes], dtype=np.int64)),
-            "lines": whole(np.frombuffer(b"".join(outcomes), np.int64)),
-        },
+        "outcomes": {"sizes": whole(sizes), "lines": whole(of_outcomes)},
         "lines": {name: whole(tables.lines[name]) for name in (*OF_LINE, "measured")},
         "measured": {
             "error_ulp": _decimals(tables.error_ulp, tables.has_error),
@@ -76,6 +68,18 @@ def pack(checks: Checks) -> dict[str, Any]:
     }
 
 
+def outcomes(checks: Checks) -> tuple[Whole, Whole, Whole]:
+    """For each call which outcome it had; how many lines each outcome has; and the lines of all of them."""
+    starts = np.flatnonzero(np.diff(checks.call, prepend=-1))
+    found: dict[bytes, int] = {}
+    of_calls = [
+        found.setdefault(checks.line[start:end].tobytes(), len(found))
+        for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(checks)], strict=False)
+    ]
+    sizes = np.array([len(key) // 8 for key in found], dtype=np.int64)
+    return np.array(of_calls, dtype=np.int64), sizes, np.frombuffer(b"".join(found), np.int64)
+
+
 def unpack(data: Mapping[str, Any]) -> Checks:
     """The checks again. ValueError, TypeError, KeyError, IndexError or zlib.error for data that are damaged."""
     budget = Budget(MAX_COLUMNS)
@@ -87,14 +91,14 @@ def unpack(data: Mapping[str, Any]) -> Checks:
         _inside(column, len(words[name]), name)
     if len({len(column) for column in calls.values()}) > 1 or len({len(column) for column in of_lines.values()}) > 1:
         raise ValueError("the columns of calls or of lines are not of one length")
-    outcomes = Vectors.of(*(read(data["outcomes"][name], "whole", budget) for name in ("lines", "sizes")))
-    _inside(calls["outcome"], len(outcomes), "outcome")
-    _inside(outcomes.values, len(of_lines["aspect"]), "line")
-    sizes = outcomes.sizes[calls["outcome"]]
+    of = Vectors.of(*(read(data["outcomes"][name], "whole", budget) for name in ("lines", "sizes")))
+    _inside(calls["outcome"], len(of), "outcome")
+    _inside(of.values, len(of_lines["aspect"]), "line")
+    sizes = of.sizes[calls["outcome"]]
     budget.take(3 * 8 * int(sizes.sum()))
     call = np.repeat(np.arange(len(sizes)), sizes)
     within = np.arange(len(call)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    line = outcomes.values[np.repeat(outcomes.starts[calls["outcome"]], sizes) + within].astype(np.int64)
+    line = of.values[np.repeat(of.starts[calls["outcome"]], sizes) + within].astype(np.int64)
     numeric = of_lines["measured"][line] > 0
     measured = np.where(numeric, np.cumsum(numeric) - 1, -1)
     inner = data["measured"]

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_LEVEL = 4
+_LEVEL = 4  # of zlib: more takes longer than a million checks are to take
 _GZIP = 16 + zlib.MAX_WBITS
 _WIDTHS = {"u1": 1, "u2": 2, "u4": 4, "u8": 8, "f8": 8}
 _IN_MEMORY = {"lines": 64, "decimals": 32}  # bytes that an item takes besides its text; a number takes 8
@@ -52,10 +52,10 @@ class Budget:
         return self.inflate(packed, _GZIP)
 
 
-def whole(numbers: NDArray[Any]) -> dict[str, Any]:
+def whole(numbers: NDArray[Any], level: int = _LEVEL) -> dict[str, Any]:
     """A column of whole numbers from 0, in as few bytes as hold them."""
     kind = np.min_scalar_type(int(numbers.max(initial=0)))
-    return _column(f"u{kind.itemsize}", len(numbers), _by_significance(numbers.astype(kind)))
+    return _column(f"u{kind.itemsize}", len(numbers), _by_significance(numbers.astype(kind)), level)
 
 
 def floats(numbers: NDArray[np.float64]) -> dict[str, Any]:
@@ -68,9 +68,9 @@ def decimals(numbers: Sequence[float | None]) -> dict[str, Any]:
     return _column("decimals", len(numbers), "\n".join("" if x is None else repr(x) for x in numbers).encode())
 
 
-def lines(texts: Sequence[str]) -> dict[str, Any]:
+def lines(texts: Sequence[str], level: int = _LEVEL) -> dict[str, Any]:
     """A column of texts without line breaks."""
-    return _column("lines", len(texts), "\n".join(texts).encode("utf-8", "surrogatepass"))
+    return _column("lines", len(texts), "\n".join(texts).encode("utf-8", "surrogatepass"), level)
 
 
 def read(column: Mapping[str, Any], kind: str, budget: Budget) -> Any:
@@ -121,8 +121,8 @@ def finite(value: Any) -> Any:
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
-def _column(kind: str, n: int, raw: bytes) -> dict[str, Any]:
-    return {"kind": kind, "n": n, "data": base64.b64encode(zlib.compress(raw, _LEVEL)).decode()}
+def _column(kind: str, n: int, raw: bytes, level: int = _LEVEL) -> dict[str, Any]:
+    return {"kind": kind, "n": n, "data": base64.b64encode(zlib.compress(raw, level)).decode()}
 
 
 def _by_significance(numbers: NDArray[Any]) -> bytes:
