@@ -20,7 +20,7 @@ from lossparity.adapters import engine_of, engines
 from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue, Request, Setup, covers, named, ranges
 from lossparity.adapters.engines import NotCompiledError
 from lossparity.conformance import tolerance, warned
-from lossparity.conformance.cases import CASES, Case, full
+from lossparity.conformance.cases import CASES, Case
 from lossparity.conformance.checks import PARTS, Check
 from lossparity.conformance.compare import (
     Outcome,
@@ -33,8 +33,9 @@ from lossparity.conformance.compare import (
     precision,
 )
 from lossparity.conformance.describe import DEFINITIONS
-from lossparity.conformance.matrix import applies, aspects, gradients_of, unsupported
-from lossparity.reference.core import Gradients
+from lossparity.conformance.matrix import applies, everything, gradients_of, unsupported
+from lossparity.conformance.second import Second, expect_second
+from lossparity.reference.core import Array, Gradients, Loss
 
 
 class Judge:
@@ -52,6 +53,7 @@ class Judge:
         self.devices = tuple(self.engine.devices())
         self.outcome = functools.lru_cache(maxsize=8)(self._outcome)
         self.expected = functools.lru_cache(maxsize=4096)(self._expected)
+        self.expected_second = functools.lru_cache(maxsize=64)(self._expected_second)
         self.call = functools.lru_cache(maxsize=64)(self._call)
         self._heard: set[tuple[str, str]] = set()
         self._news: dict[str, list[str]] = {}
@@ -100,15 +102,18 @@ class Judge:
     def _judge(self, implementation: Implementation, case: Case, check: Check) -> Ruling:
         setup = Setup(check.device, check.mode, *self.on)
         why = unsupported(implementation, case, check.dtype, setup)
-        if check.aspect.startswith("gradient:") and why is None:
+        if check.aspect.startswith(("gradient:", "second:")) and why is None:
             argument = check.aspect.partition(":")[2]
             why = implementation.no_gradient.get(argument, implementation.no_gradient.get("*"))
         if check.aspect == "twin" and why is None:
             twin = self.implementations[implementation.loss, implementation.twin or ""]
             why = unsupported(twin, case, check.dtype, setup)
+        second = check.aspect.startswith("second:")
+        if second and why is None and not hasattr(self.engine, "second"):
+            why = "it differentiates nothing twice"
         if why is not None:
             return Ruling("unsupported", why)
-        outcome = self.outcome(implementation, case, check.dtype, check.device, check.mode)
+        outcome = self.outcome(implementation, case, check.dtype, check.device, check.mode, second)
         if check.aspect == "error":
             canonical = compare_error(outcome)
         else:
@@ -121,20 +126,24 @@ class Judge:
             or canonical
         )
 
-    def _outcome(self, implementation: Implementation, case: Case, dtype: str, device: str, mode: str) -> Outcome:
-        """Run the framework."""
+    def _outcome(
+        self, implementation: Implementation, case: Case, dtype: str, device: str, mode: str, second: bool = False
+    ) -> Outcome:
+        """Run the framework. second: for the second derivatives in place of the gradients."""
+        evaluate = self.engine.second if second else self.engine.MODES[mode].evaluate
 
         def answer(*names: str) -> Outcome:
             request = self.request(implementation, case, dtype, device)  # each time, see there
             try:
-                return Outcome(*self.engine.MODES[mode].evaluate(dataclasses.replace(request, differentiable=names)))
+                return Outcome(*evaluate(dataclasses.replace(request, differentiable=names)))
             except (MemoryError, NotCompiledError):  # say nothing of the framework's answer
                 raise
             except Exception as error:  # whatever a framework raises is its answer
                 return Outcome(error=error)
 
+        names = self.differentiable(implementation, case)
         with warned.listening() as caught:
-            outcome = _apart(answer, self.differentiable(implementation, case))
+            outcome = answer(*names) if second else _apart(answer, names)  # a product is of what moves together
         for warning in caught:
             key, text = f"{implementation.loss}/{implementation.name}", warned.words(warning)
             if (key, text) not in self._heard:
@@ -155,6 +164,7 @@ class Judge:
             functools.partial(case.cotangent, self.seed, dtype),
             device,
             dtype,
+            functools.partial(case.direction, self.seed, dtype),
         )
 
     def news(self) -> dict[str, list[str]]:
@@ -177,16 +187,8 @@ class Judge:
     def _expected(self, case: Case, dtype: str, dialects: tuple[Dialect, ...]) -> tolerance.Expected:
         """What the reference says, in the dialect that the declarations together make."""
         call = self.call(case, dtype)
-        arguments = dict(call.arguments)
-        for dialect in dialects:
-            given = dialect.parameters
-            arguments.update(given(call) if callable(given) else given or {})
-        loss = DEFINITIONS[case.loss]
-        shape = np.shape(loss(**arguments))
-        cotangent = case.cotangent(self.seed, dtype, shape)
-        form = next((each.computed_as for each in dialects if each.computed_as), None)
-        reduced_in = next((each.reduced_in for each in dialects if each.reduced_in), None)
-        computed_in = next((each.dtype for each in dialects if each.dtype), dtype)
+        loss, arguments, cotangent = self._read(case, dtype, dialects)
+        form, reduced_in, computed_in = _formula(dialects, dtype)
         expected = tolerance.expect(loss, arguments, computed_in, cotangent, form, reduced_in)
 
         def as_given(found: Gradients) -> Gradients:  # a dialect may have reshaped an argument
@@ -197,6 +199,27 @@ class Judge:
             gradients=as_given(expected.gradients),
             gradient_tolerances=as_given(expected.gradient_tolerances),
         )
+
+    def _expected_second(self, case: Case, dtype: str, dialects: tuple[Dialect, ...], names: tuple[str, ...]) -> Second:
+        """The same of the second derivatives, where the arguments of these names move."""
+        loss, arguments, cotangent = self._read(case, dtype, dialects)
+        given = self.call(case, dtype).arguments
+        moving = {}
+        for name in names:
+            direction = case.direction(self.seed, dtype, name, np.shape(given[name]))
+            moving[name] = direction.reshape(np.shape(arguments[name]))  # a dialect may have reshaped it
+        form, _, computed_in = _formula(dialects, dtype)
+        return expect_second(loss, arguments, computed_in, cotangent, moving, form)
+
+    def _read(self, case: Case, dtype: str, dialects: tuple[Dialect, ...]) -> tuple[Loss, dict[str, Any], Array]:
+        """The loss, what it is called with in these dialects, and the cotangent."""
+        call = self.call(case, dtype)
+        arguments = dict(call.arguments)
+        for dialect in dialects:
+            given = dialect.parameters
+            arguments.update(given(call) if callable(given) else given or {})
+        loss = DEFINITIONS[case.loss]
+        return loss, arguments, case.cotangent(self.seed, dtype, np.shape(loss(**arguments)))
 
     def _call(self, case: Case, dtype: str, device: str = "cpu", mode: str = "eager") -> Call:
         arguments = {**DEFINITIONS[case.loss].defaults, **case.build(self.seed, dtype)}
@@ -211,6 +234,8 @@ class Judge:
             return Ruling("error", f"raised {describe(error)}", symptom="raises", result=type(error).__name__)
         if check.aspect == "twin":
             return self._compare_twin(implementation, case, check, outcome)
+        if check.aspect.startswith("second:"):
+            return self._compare_second(implementation, case, check, outcome, dialects)
         expected = self.expected(case, check.dtype, dialects)
         dtypes = {"value": next((each.dtype for each in dialects if each.dtype), check.dtype)}
         answers = {"value": outcome.value, **{f"gradient:{n}": g for n, g in outcome.gradients.items()}}
@@ -238,6 +263,21 @@ class Judge:
         arguments = self.call(case, check.dtype).arguments
         computed = precision(dialects, check.dtype)
         return compare_numbers(check.aspect, got[check.aspect], want[check.aspect], limit, computed, arguments)
+
+    def _compare_second(
+        self, implementation: Implementation, case: Case, check: Check, outcome: Outcome, dialects: tuple[Dialect, ...]
+    ) -> Ruling:
+        """A Hessian-vector product; where it is 0, a framework may see no path to the argument."""
+        name = check.aspect.partition(":")[2]
+        arguments = self.call(case, check.dtype).arguments
+        second = self.expected_second(case, check.dtype, dialects, self.differentiable(implementation, case))
+        want = second.products[name].reshape(np.shape(arguments[name]))
+        limit = second.tolerances[name].reshape(want.shape)
+        got = outcome.gradients[name]
+        if got is None and want.any():
+            return Ruling("mismatch", f"{check.aspect} = none, want one: the framework sees no path to the argument")
+        got = np.zeros_like(arguments[name]) if got is None else got
+        return compare_numbers(check.aspect, got, want, limit, precision(dialects, check.dtype), arguments)
 
     def _compare_twin(self, implementation: Implementation, case: Case, check: Check, outcome: Outcome) -> Ruling:
         """Whether two entry points of one loss give the same bits."""
@@ -310,8 +350,8 @@ class Judge:
     def _still_needed(self, implementation: Implementation, check: Check) -> Ruling:
         """Whether any case still shows the declared dialect or issue: the first that does decides."""
         name = check.aspect.partition(":")[2]
-        everything: tuple[Dialect | KnownIssue, ...] = (*implementation.dialects, *implementation.known_issues)
-        declared = next(each for each in everything if each.name == name)
+        declarations: tuple[Dialect | KnownIssue, ...] = (*implementation.dialects, *implementation.known_issues)
+        declared = next(each for each in declarations if each.name == name)
         if not implementation.exists:
             return Ruling("unsupported", f"this version has no {implementation.name}")
         if isinstance(declared, KnownIssue):
@@ -338,12 +378,12 @@ class Judge:
         for mode in (name for name in said if name in modes and not modes[name].missing(check.device)):
             setup = Setup(check.device, mode, *self.on)
             for case in CASES.get(implementation.loss, {}).values():
-                for dtype in (*case.dtypes, *full.narrow(case)):
+                for dtype in (*case.dtypes, *case.narrow):
                     call = self.call(case, dtype, check.device, mode)
                     refused = unsupported(implementation, case, dtype, setup) or self.engine.REFUSED.get((kind, dtype))
                     if refused or not applies(declared, call):
                         continue
-                    for aspect in aspects(implementation, case, dtype, setup):
+                    for aspect in everything(implementation, case, dtype, setup):
                         one = dataclasses.replace(check, case=case.name, dtype=dtype, mode=mode, aspect=aspect)
                         with contextlib.suppress(NotCompiledError):  # then another case has to show it
                             if declared in self._judge(implementation, case, one).declared:
@@ -354,6 +394,13 @@ class Judge:
 def _verdict(dialects: tuple[Dialect, ...]) -> str:
     """The verdict on what agrees in these dialects."""
     return "lossy" if any(each.computed_as for each in dialects) else "dialect"
+
+
+def _formula(dialects: tuple[Dialect, ...], dtype: str) -> tuple[Callable[..., Any] | None, str | None, str]:
+    """The formula that the dialects name, the dtype in which it is reduced, and that in which it is computed."""
+    form = next((each.computed_as for each in dialects if each.computed_as), None)
+    reduced_in = next((each.reduced_in for each in dialects if each.reduced_in), None)
+    return form, reduced_in, next((each.dtype for each in dialects if each.dtype), dtype)
 
 
 def _apart(answer: Callable[..., Outcome], names: tuple[str, ...]) -> Outcome:

@@ -36,7 +36,7 @@ class Selection:
     quick: of each row of the case table only the first reduction and the mean (Case.quick). What it leaves out is the
     sums and the reductions of weighted samples.
     shard: "2/3", the second of three parts of the plan; "" is all of it.
-    full: the narrow dtypes and the other modes too, each on the rows that cases/full.py names.
+    full: the narrow dtypes, the other modes and the second derivatives too, each on the rows that cases/full.py names.
     """
 
     losses: tuple[str, ...] = ()
@@ -124,11 +124,12 @@ def _rows(
     if mode != default:
         first: dict[Any, int] = {}
         calls.sort(key=lambda call: (call[1], first.setdefault((call[1], call[0].signature), len(first))))
+    asked = everything if selection.full and mode == default else aspects
     for case, dtype in calls:
-        for aspect in aspects(implementation, case, dtype, setup):
+        for aspect in asked(implementation, case, dtype, setup):
             yield case.name, dtype, aspect
-    everything: tuple[Dialect | KnownIssue, ...] = (*implementation.dialects, *implementation.known_issues)
-    for each in everything:
+    declared: tuple[Dialect | KnownIssue, ...] = (*implementation.dialects, *implementation.known_issues)
+    for each in declared:
         # Under --full, whether a declaration of every mode still shows is asked where all rows are.
         if mode in each.modes or not (each.modes or (mode != default and selection.full)):
             yield "any", "any", f"dialect:{each.name}"
@@ -141,12 +142,12 @@ def _calls(implementation: Implementation, selection: Selection, mode: str, defa
     for case in CASES.get(implementation.loss, {}).values():
         if selection.quick and not case.quick:
             continue
-        offered = (*case.dtypes, *full.narrow(case))
+        offered = (*case.dtypes, *case.narrow)
         if not selection.full:
             asked = selection.dtypes or case.dtypes
         elif mode == default:
             asked = selection.dtypes or offered
-            offered = (*case.dtypes, *(full.narrow(case) if full.shows("narrow", case) else ()))
+            offered = (*case.dtypes, *(case.narrow if full.shows("narrow", case) else ()))
         else:
             asked = selection.dtypes or full.MODE_DTYPES
             offered = offered if full.shows(mode, case) else ()
@@ -162,6 +163,14 @@ def aspects(implementation: Implementation, case: Case, dtype: str, setup: Setup
     gradients = tuple(f"gradient:{name}" for name in gradients_of(case))
     compared = () if "empty" in case.tags and case.options.get("reduction", "none") == "none" else ("value",)
     return ("shape", "dtype", *compared, *gradients, *(("twin",) if implementation.twin else ()))
+
+
+def everything(implementation: Implementation, case: Case, dtype: str, setup: Setup) -> tuple[str, ...]:
+    """What is checked of one call under --full: also the second derivatives, along directions of all arguments."""
+    found = aspects(implementation, case, dtype, setup)
+    if found == ("value",) or dtype not in full.SECOND_DTYPES or not full.shows("second", case):
+        return found
+    return (*found, *(f"second:{name}" for name in gradients_of(case)))
 
 
 def gradients_of(case: Case) -> tuple[str, ...]:

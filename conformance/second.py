@@ -5,6 +5,9 @@
 The expected numbers are those of the loss's textbook form over dual numbers in float64 (`Loss.second`), for which no
 fast form is written, and e is their running error in the dtype under test. In float64 the expected numbers themselves
 are up to e from the truth; in a narrower dtype that does not count.
+
+A framework adds up what the motion of each argument contributes, so e is the sum of what each alone has, and of its
+rounding: 2 g (v - w), of the squared error whose arguments move along v and w, is 2 g v - 2 g w there.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from lossparity.reference.core import Array, Gradients, Loss
-from lossparity.reference.precision import FORMATS, Ball, Bounded
+from lossparity.reference.precision import FORMATS, Bounded
 
 K = 2.0  # as in conformance/tolerance.py
 
@@ -46,15 +49,16 @@ def expect_second(
     sum_n <directions[n], gradient of n> in each argument. form: the formula that is computed, where that is not the
     loss's textbook form.
     """
-    found = loss.second(Bounded(dtype), arguments, directions, cotangent, form)
+    arithmetic = Bounded(dtype)
+    parts = [loss.second(arithmetic, arguments, {each: along}, cotangent, form) for each, along in directions.items()]
+    products, errors = {}, {}
+    for name in parts[0]:
+        balls = [part[name] for part in parts]
+        sizes = sum(np.abs(ball.value) for ball in balls)
+        products[name] = np.asarray(sum(ball.value for ball in balls))
+        added = (len(balls) - 1) * FORMATS[dtype].unit * sizes
+        errors[name] = added + sum(0.0 if ball.error is None else ball.error for ball in balls)
     own = 1.0 if dtype == "float64" else 0.0
     floor = FORMATS[dtype].underflow
-
-    def limit(ball: Ball) -> Array:
-        error = 0.0 if ball.error is None else ball.error
-        return np.broadcast_to((K + own) * error + floor, np.shape(ball.value))
-
-    return Second(
-        {name: np.asarray(ball.value) for name, ball in found.items()},
-        {name: limit(ball) for name, ball in found.items()},
-    )
+    limits = {name: np.broadcast_to((K + own) * errors[name] + floor, products[name].shape) for name in products}
+    return Second(products, limits)

@@ -23,7 +23,9 @@ def cases() -> Iterator[Case]:
         yield from row("empty", {"input": given(np.zeros((0, 4)))}, tags="empty")
         # Overflows where the row's maximum is not taken off first.
         yield from row("saturated", {"input": given([[1e4, -1e4, 0.0], [-1e4, 89.0, 88.0]])}, tags="saturated")
-        yield from row("huge", {"input": given([[3e38, -3e38, 0.0], [-3e38, 1.0, 2.0]])}, tags="saturated")
+        yield from row(
+            "huge", {"input": given([[3e38, -3e38, 0.0], [-3e38, 1.0, 2.0]])}, tags="saturated", narrow=("bfloat16",)
+        )
         yield from row("huge-float64", {"input": given([[1e300, -1e300, 0.0]])}, tags="saturated", dtypes=("float64",))
         yield from row("tail", {"input": given([[-80.0, 0.0, 5.0], [-20.0, -40.0, -60.0]])}, tags="saturated")
         yield from row("equal", {"input": given([[0.0, 0.0, 0.0, 0.0]])}, tags="constant")

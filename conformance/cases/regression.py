@@ -36,7 +36,9 @@ def _each(name: str) -> Iterator[Case]:
     yield from row("kink", {"input": given([1.0, -2.0, 0.0, 3.0]), "target": given([1.0, -2.0, 0.0, 3.5])}, tags="kink")
     yield from row("far", {"input": given([[1e4, -1e4], [3.0, 1e-3]]), "target": given([[-1e4, 1e4], [1e4, 1e-3]])})
     yield from row(
-        "close", {"input": given([1.0, 100.0, -3.0]), "target": given([1.0 + 2.0**-12, 100.0 - 2.0**-11, -3.0])}
+        "close",
+        {"input": given([1.0, 100.0, -3.0]), "target": given([1.0 + 2.0**-12, 100.0 - 2.0**-11, -3.0])},
+        narrow=(),
     )
     yield from row("nan-input", {"input": given([np.nan, 1.0, 2.0]), "target": given([0.0, np.nan, 0.5])}, tags="nan")
     yield from row("infinite", {"input": given([np.inf, 1.0, -np.inf]), "target": given([0.0, 3.0, 1.0])}, tags="nan")

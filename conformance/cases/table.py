@@ -31,6 +31,7 @@ class Case:
     arrays: recipes by argument; options: everything else that is not left at its default.
     quick: whether the quick matrix has it: of each row of the table the first reduction and the mean.
     first: whether its reduction is the first of its row's.
+    narrow: the dtypes beside `dtypes` in which its numbers still say what they are there for.
     """
 
     loss: str
@@ -41,6 +42,7 @@ class Case:
     dtypes: tuple[str, ...] = DTYPES
     quick: bool = True
     first: bool = True
+    narrow: tuple[str, ...] = NARROW
 
     @functools.cached_property
     def signature(self) -> Hashable:
@@ -62,7 +64,11 @@ class Case:
 
     def cotangent(self, seed: int, dtype: str, shape: tuple[int, ...]) -> Array:
         """The cotangent of a value of `shape`: size 0.5 to 2, either sign; rounded to `dtype`."""
-        return FORMATS[dtype].round(_cotangent(self, seed, shape))
+        return FORMATS[dtype].round(_signed(self, seed, shape, "cotangent"))
+
+    def direction(self, seed: int, dtype: str, argument: str, shape: tuple[int, ...]) -> Array:
+        """The direction along which an argument's gradient is differentiated, drawn like the cotangent."""
+        return FORMATS[dtype].round(_signed(self, seed, shape, "direction", argument))
 
 
 # Each dtype, and each implementation of a loss, asks for the same numbers again: those of the last few thousand cases
@@ -76,11 +82,12 @@ def _drawn(case: Case, seed: int) -> tuple[Array, ...]:
 
 
 @functools.lru_cache(maxsize=4096)
-def _cotangent(case: Case, seed: int, shape: tuple[int, ...]) -> Array:
-    stream = Stream(seed, case.loss, case.name, "cotangent")
+def _signed(case: Case, seed: int, shape: tuple[int, ...], *words: str) -> Array:
+    """Numbers of size 0.5 to 2, either sign."""
+    stream = Stream(seed, case.loss, case.name, *words)
     size = 0.5 + 1.5 * stream.units(shape)
-    cotangent: Array = np.where(stream.integers(shape, 2) == 1, size, -size)
-    return cotangent
+    signed: Array = np.where(stream.integers(shape, 2) == 1, size, -size)
+    return signed
 
 
 # The reductions that every framework has in some form, and those that only weights of samples tell apart.
@@ -105,14 +112,19 @@ def rows(
     tags: str = "",
     reductions: tuple[str, ...] = ALL,
     dtypes: tuple[str, ...] = DTYPES,
+    narrow: tuple[str, ...] = NARROW,
 ) -> Iterator[Case]:
-    """One case for each reduction; without reductions, one case under the bare name."""
+    """One case for each reduction; without reductions, one case under the bare name.
+
+    narrow: less than all where numbers leave the range of a narrow dtype, or come together in it.
+    """
     words = frozenset(tags.split())
     if words - TAGS:
         raise ValueError(f"{loss} {name}: unknown tags {sorted(words - TAGS)}; there are {sorted(TAGS)}")
+    narrow = narrow if dtypes == DTYPES else ()  # what only float64 holds none of them does
     if not reductions:
-        yield Case(loss, name, arrays, options or {}, words, dtypes)
+        yield Case(loss, name, arrays, options or {}, words, dtypes, narrow=narrow)
     for reduction in reductions:
-        quick = reduction in (reductions[0], "mean")
+        first, quick = reduction == reductions[0], reduction in (reductions[0], "mean")
         named = {**(options or {}), "reduction": reduction}
-        yield Case(loss, f"{name}-{reduction}", arrays, named, words, dtypes, quick, reduction == reductions[0])
+        yield Case(loss, f"{name}-{reduction}", arrays, named, words, dtypes, quick, first, narrow)

@@ -37,7 +37,7 @@ def red(seed: int) -> list[str]:
         for cases in CASES.values()
         for case in cases.values()
         if "error" not in case.tags and (seed == 0 or case not in FIXED)
-        for dtype in (case.dtypes if seed == 0 else case.dtypes[:1])
+        for dtype in ((*case.dtypes, *case.narrow) if seed == 0 else case.dtypes[:1])
         if (why := vacuous(case, seed, dtype))
     ]
 
