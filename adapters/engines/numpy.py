@@ -28,6 +28,11 @@ def place(array: Any, device: str, dtype: str) -> Any:  # noqa: ARG001  there is
     return array if array.dtype.kind != "f" else array.astype(dtype, copy=False)
 
 
+def take(array: Any) -> tuple[Any, str]:
+    """The array itself, and the name of its dtype."""
+    return np.asarray(array), str(np.asarray(array).dtype)
+
+
 def evaluate(request: Request) -> Answer:
     """The value, as engines/__init__.py says; there is no path to any gradient."""
     tensors = {name: place(array, request.device, request.dtype) for name, array in request.arrays.items()}
