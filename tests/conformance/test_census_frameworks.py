@@ -15,6 +15,7 @@ from lossparity import adapters, reference
 from lossparity.adapters.base import Request
 from lossparity.conformance import census, warned
 from lossparity.conformance.describe import describe_implementations
+from lossparity.conformance.kit import assert_adapter
 
 
 def module_of(backend: str) -> Any:
@@ -43,6 +44,13 @@ def test_every_loss_is_found(backend: str) -> None:
     assert {id(census.resolve(module, name)) for name in aliases} <= elsewhere
     assert all(reason for reason in seen["excluded"].values())
     assert json.loads(json.dumps(seen)) == seen
+
+
+@here
+def test_the_adapter_keeps_its_promises(backend: str) -> None:
+    module = module_of(backend)
+    assert_adapter(module)
+    assert [each.name for each in module.IMPLEMENTATIONS if not adapters.BACKENDS[backend].has(each.name)] == []
 
 
 @here

@@ -628,6 +628,11 @@ def test_stale_is_judged_over_all_dtypes_and_modes() -> None:
     module = twofold(backend(mse, dialects=(HALF,)), fast=halved)
     alone = Selection(modes=("eager",), expression="dialect")
     assert decided(module, alone)["eager", "dialect:half"] == {"dialect"}
+    narrow = dataclasses.replace(HALF, when=lambda call: call.dtype == "float16")
+    declared = {"dtypes": ("float64", "float32", "float16"), "dialects": (narrow,)}
+    for selection in (Selection(), Selection(dtypes=("float64",))):
+        assert decide("any/any/dialect:half", halved, selection=selection, **declared).verdict == "dialect"
+        assert decide("any/any/dialect:half", mse, selection=selection, **declared).verdict == "stale"
 
 
 # --- stale
