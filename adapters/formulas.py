@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lossparity.reference import ACTIVATIONS, LOSSES
-from lossparity.reference.activations import sigmoid_textbook
+from lossparity.reference.activations import sigmoid_textbook, softmax_textbook
 from lossparity.reference.arithmetic import (
     Operand,
     absolute,
@@ -60,6 +60,13 @@ def sigmoid_slope_of_result(input: Operand) -> Operand:
     """The slope is (1 - p) p of the rounded p: no digit of 1 - p is left where p rounds to 1."""
     p = sigmoid_textbook(input)
     return custom(p, (input, lambda g: g * ((1.0 - p) * p)))
+
+
+@formula("softmax")
+def softmax_slope_of_sum(input: Operand, dim: int) -> Operand:
+    """The gradient is p (g - sum g p): of the largest class, where p is near 1, g - sum g p has no digit left."""
+    p = softmax_textbook(input, dim)
+    return custom(p, (input, lambda g: p * (g - (g * p).sum(axis=dim, keepdims=True))))
 
 
 @formula("log_softmax")
@@ -161,11 +168,13 @@ def focal_of_cancelling_tail(
     clip: Any,
     label_smoothing: float,
 ) -> Any:
-    """That, with the cross entropy as (1 - y) x - log sigmoid(x)."""
+    """That, with the cross entropy as (1 - y) x - log sigmoid(x), whose slope is p - y of the rounded p."""
     if not from_logits:
         return sigmoid_focal_textbook(inputs, targets, alpha, gamma, weight, from_logits, clip, label_smoothing)
     y = targets + label_smoothing * (0.5 - targets) if label_smoothing else targets
-    return _focal(_cancelling_logits(inputs, y), inputs, y, alpha, gamma, weight)
+    slope = sigmoid_textbook(inputs) - y
+    ce = with_slopes(_cancelling_logits(inputs, y), (inputs, slope), (y, -inputs))
+    return _focal(ce, inputs, y, alpha, gamma, weight)
 
 
 @formula("binary_cross_entropy")

@@ -23,6 +23,7 @@ from lossparity.adapters.engines.tensorflow import (
     LOG_SOFTMAX,
     MASKED_NAN,
     SIGMOID,
+    SOFTMAX,
     SOFTMAX_ISSUES,
     UNIT_TARGETS,
     classes_last,
@@ -88,6 +89,7 @@ def sigmoid(input):  # type: ignore[no-untyped-def]
             when=lambda call: call.arguments["input"].ndim == 1,
             versions="<3",
         ),
+        SOFTMAX,
     ),
     known_issues=SOFTMAX_ISSUES,
 )

@@ -17,6 +17,7 @@ from lossparity.adapters.engines.tensorflow import (  # before tensorflow itself
     LOG_SOFTMAX,
     MASKED_NAN,
     SIGMOID,
+    SOFTMAX,
     SOFTMAX_ISSUES,
     UNIT_TARGETS,
     classes_last,
@@ -54,7 +55,7 @@ def sigmoid(input):  # type: ignore[no-untyped-def]
     return tf.nn.sigmoid(input)
 
 
-@implements("softmax", "tf.nn.softmax", known_issues=SOFTMAX_ISSUES)
+@implements("softmax", "tf.nn.softmax", dialects=(SOFTMAX,), known_issues=SOFTMAX_ISSUES)
 def softmax(input, dim):  # type: ignore[no-untyped-def]
     return tf.nn.softmax(input, axis=dim)
 

@@ -47,6 +47,13 @@ _SIGMOID = Dialect(
 )
 
 
+_SOFTMAX = Dialect(
+    "slope-of-sum",
+    "The gradient is p (g - sum g p): of a confident row's class both terms are g to all digits beyond a lead of 37 "
+    "(17 in float32), and no digit of its gradient is left.",
+    SOURCE + "aten/src/ATen/native/cpu/SoftMaxKernel.cpp",
+    computed_as=formulas.softmax_slope_of_sum,
+)
 _OF_SUM = (
     "log-of-sum",
     "log sum e^(x - m) is the log of 1 and a small rest, which keeps of the rest only what it has beside 1: of a "
@@ -75,12 +82,12 @@ def sigmoid_module(input):  # type: ignore[no-untyped-def]
     return nn.Sigmoid()(input)
 
 
-@implements("softmax", "torch.nn.functional.softmax")
+@implements("softmax", "torch.nn.functional.softmax", dialects=(_SOFTMAX,))
 def softmax(input, dim):  # type: ignore[no-untyped-def]
     return F.softmax(input, dim=dim)
 
 
-@implements("softmax", "torch.nn.Softmax", twin="torch.nn.functional.softmax")
+@implements("softmax", "torch.nn.Softmax", twin="torch.nn.functional.softmax", dialects=(_SOFTMAX,))
 def softmax_module(input, dim):  # type: ignore[no-untyped-def]
     return nn.Softmax(dim=dim)(input)
 

@@ -45,8 +45,9 @@ _ALPHA = Dialect(
         _ALPHA,
         Dialect(
             "rounded-probability",
-            "1 - p and 1 - p_t are differences, the cross entropy is torch's (1 - y) x - log sigmoid(x): where a "
-            "prediction is right, their digits go with the logit, and beyond 37 (17 in float32) none is left.",
+            "1 - p and 1 - p_t are differences, the cross entropy is torch's (1 - y) x - log sigmoid(x) with its "
+            "slope p - y: where a prediction is right, their digits go with the logit, and beyond 37 (17 in float32) "
+            "none is left.",
             SOURCE + "focal_loss.py",
             computed_as=formulas.focal_of_cancelling_tail,
         ),

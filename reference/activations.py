@@ -7,7 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from lossparity.reference.arithmetic import Operand, constant, exp, largest, log1p, nearest, one_hot, take_label, where
+from lossparity.reference.arithmetic import (
+    Operand,
+    constant,
+    custom,
+    exp,
+    largest,
+    log1p,
+    nearest,
+    one_hot,
+    take_label,
+    where,
+)
 from lossparity.reference.core import Argument, Array, Gradients, Integer, Real, Terms, loss, textbook
 from lossparity.reference.elementary import has_nan
 
@@ -144,9 +155,23 @@ def softmax(input: Any, dim: int = -1) -> Terms:
 
 @textbook(softmax)
 def softmax_textbook(input: Operand, dim: int) -> Operand:
-    """e^(x_j - m) / sum_i e^(x_i - m), m = max x."""
+    """e^(x_j - m) / sum_i e^(x_i - m), m = max x.
+
+    Its derivative, taken with care: g -> p (d - sum_j d_j p_j), d_j = g_j - g_k, k the largest class. With g itself the
+    largest class's g_k - sum_j g_j p_j would cancel where p_k is near 1.
+    """
     e = exp(input - constant(largest(input, dim)))
-    return e / e.sum(axis=dim, keepdims=True)
+    p = e / e.sum(axis=dim, keepdims=True)
+    top = nearest(input).argmax(axis=dim)
+    is_top = one_hot(top, input.shape[dim], dim)
+    along = tuple(1 if i == dim % input.ndim else n for i, n in enumerate(input.shape))
+
+    def back(g: Operand) -> Operand:
+        d = where(is_top, 0.0, g - take_label(g, top, dim).reshape(along))
+        slope: Operand = p * (d - (d * p).sum(axis=dim, keepdims=True))
+        return slope
+
+    return custom(p, (input, back))
 
 
 @loss(_ALONG, reductions=())

@@ -13,7 +13,18 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from lossparity.reference.activations import sigmoid_textbook
-from lossparity.reference.arithmetic import Operand, absolute, exp, log, log1p, power, product, weighted, where
+from lossparity.reference.arithmetic import (
+    Operand,
+    absolute,
+    exp,
+    log,
+    log1p,
+    power,
+    product,
+    weighted,
+    where,
+    with_slopes,
+)
 from lossparity.reference.arithmetic import clip as bounded
 from lossparity.reference.blocks import in_blocks
 from lossparity.reference.core import Array, Flag, Gradients, Number, Real, Terms, loss, textbook
@@ -324,10 +335,13 @@ def sigmoid_focal_textbook(
 
 
 def _textbook_binary(x: Operand, y: Operand) -> tuple[Operand, Operand, Operand]:
-    """p, 1 - p and the binary cross entropy of a logit."""
+    """p, 1 - p and the binary cross entropy of a logit, with its slope p - y as (1 - y) - (1 - p) where p is near 1."""
     yes = x >= 0.0
-    ce = where(yes, x, 0.0) - x * y + log1p(exp(where(yes, -x, x)))
-    return sigmoid_textbook(x), sigmoid_textbook(-x), ce
+    e = exp(where(yes, -x, x))
+    ce = where(yes, x, 0.0) - x * y + log1p(e)
+    rest = e / (1.0 + e)
+    slope = where(yes, (1.0 - y) - rest, rest - y)
+    return sigmoid_textbook(x), sigmoid_textbook(-x), with_slopes(ce, (x, slope), (y, -x))
 
 
 @loss(

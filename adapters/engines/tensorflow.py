@@ -248,6 +248,13 @@ SIGMOID = Dialect(
     "https://github.com/tensorflow/tensorflow/blob/v2.21.0/tensorflow/python/ops/math_grad.py",
     computed_as=formulas.sigmoid_slope_of_result,
 )
+SOFTMAX = Dialect(
+    "slope-of-sum",
+    "The gradient is p (g - sum g p): of a confident row's class both terms are g to all digits beyond a lead of 37 "
+    "(17 in float32), and no digit of its gradient is left.",
+    "https://github.com/tensorflow/tensorflow/blob/v2.21.0/tensorflow/python/ops/nn_grad.py",
+    computed_as=formulas.softmax_slope_of_sum,
+)
 _OF_SUM = (
     "log-of-sum",
     "log sum e^(x - m) is the log of 1 and a small rest, which keeps of the rest only what it has beside 1: of a "
