@@ -33,6 +33,7 @@ from lossparity.conformance.compare import (
     precision,
 )
 from lossparity.conformance.describe import DEFINITIONS
+from lossparity.conformance.execution.expectations import Expectations
 from lossparity.conformance.matrix import applies, everything, gradients_of, unsupported
 from lossparity.conformance.second import Second, expect_second
 from lossparity.reference.core import Array, Gradients, Loss
@@ -41,14 +42,17 @@ from lossparity.reference.core import Array, Gradients, Loss
 class Judge:
     """Decides the checks of one backend. Calls and expectations are kept, so that aspects share them.
 
-    versions: what is installed, by distribution, the backend's own first.
+    versions: what is installed, by distribution, the backend's own first. kept: expectations of other processes.
     """
 
-    def __init__(self, module: ModuleType, seed: int, versions: Mapping[str, str]) -> None:
+    def __init__(
+        self, module: ModuleType, seed: int, versions: Mapping[str, str], kept: Expectations | None = None
+    ) -> None:
         self.engine = module.ENGINE
         self.on = engine_of(module), str(module.ENGINE.version())
         self.seed = seed
         self.versions = versions
+        self.kept = kept
         self.implementations = {(each.loss, each.name): each for each in module.IMPLEMENTATIONS}
         self.devices = tuple(self.engine.devices())
         self.outcome = functools.lru_cache(maxsize=8)(self._outcome)
@@ -187,9 +191,15 @@ class Judge:
     def _expected(self, case: Case, dtype: str, dialects: tuple[Dialect, ...]) -> tolerance.Expected:
         """What the reference says, in the dialect that the declarations together make."""
         call = self.call(case, dtype)
-        loss, arguments, cotangent = self._read(case, dtype, dialects)
-        form, reduced_in, computed_in = _formula(dialects, dtype)
-        expected = tolerance.expect(loss, arguments, computed_in, cotangent, form, reduced_in)
+        loss, arguments = DEFINITIONS[case.loss], self._arguments(case, dtype, dialects)
+        form, reduced_in, computed_in = formula = _formula(dialects, dtype)
+
+        def compute() -> tolerance.Expected:
+            cotangent = case.cotangent(self.seed, dtype, np.shape(loss(**arguments)))
+            return tolerance.expect(loss, arguments, computed_in, cotangent, form, reduced_in)
+
+        of = {"loss": case.loss, "case": case.name, "seed": self.seed, "dtype": dtype, "arguments": arguments}
+        expected = self.kept.expected(compute, **of, formula=formula) if self.kept else compute()
 
         def as_given(found: Gradients) -> Gradients:  # a dialect may have reshaped an argument
             return {name: array.reshape(np.shape(call.arguments[name])) for name, array in found.items()}
@@ -202,7 +212,8 @@ class Judge:
 
     def _expected_second(self, case: Case, dtype: str, dialects: tuple[Dialect, ...], names: tuple[str, ...]) -> Second:
         """The same of the second derivatives, where the arguments of these names move."""
-        loss, arguments, cotangent = self._read(case, dtype, dialects)
+        loss, arguments = DEFINITIONS[case.loss], self._arguments(case, dtype, dialects)
+        cotangent = case.cotangent(self.seed, dtype, np.shape(loss(**arguments)))
         given = self.call(case, dtype).arguments
         moving = {}
         for name in names:
@@ -211,15 +222,14 @@ class Judge:
         form, _, computed_in = _formula(dialects, dtype)
         return expect_second(loss, arguments, computed_in, cotangent, moving, form)
 
-    def _read(self, case: Case, dtype: str, dialects: tuple[Dialect, ...]) -> tuple[Loss, dict[str, Any], Array]:
-        """The loss, what it is called with in these dialects, and the cotangent."""
+    def _arguments(self, case: Case, dtype: str, dialects: tuple[Dialect, ...]) -> dict[str, Any]:
+        """What the loss is called with in these dialects."""
         call = self.call(case, dtype)
         arguments = dict(call.arguments)
         for dialect in dialects:
             given = dialect.parameters
             arguments.update(given(call) if callable(given) else given or {})
-        loss = DEFINITIONS[case.loss]
-        return loss, arguments, case.cotangent(self.seed, dtype, np.shape(loss(**arguments)))
+        return arguments
 
     def _call(self, case: Case, dtype: str, device: str = "cpu", mode: str = "eager") -> Call:
         arguments = {**DEFINITIONS[case.loss].defaults, **case.build(self.seed, dtype)}

@@ -35,18 +35,21 @@ def main() -> int:
     configuration = json.loads(sys.stdin.readline())
 
     from lossparity import adapters
+    from lossparity.conformance.execution.expectations import Expectations
     from lossparity.conformance.execution.plan import DECIDED
     from lossparity.conformance.judge import Judge
     from lossparity.conformance.matrix import Selection, checks
 
+    kept = Expectations()  # before a framework's import, during which somebody might edit the sources
     backend = adapters.BACKENDS[configuration["backend"]]
     module = adapters.load(backend.name)
     selection = Selection.of(configuration["selection"])
     plan = list(checks(backend.name, module, selection))
-    judge = Judge(module, configuration["seed"], backend.versions())
+    judge = Judge(module, configuration["seed"], backend.versions(), kept)
     _say(answers, ready=True)
     for line in sys.stdin:
         order = json.loads(line)
+        kept.read()
         if "describe" in order:
             _describe(answers, backend.name, module, plan, selection)
         for start, stop in order.get("run", ()):
@@ -55,6 +58,7 @@ def main() -> int:
                 row = [position, *(getattr(decided, name) for name in DECIDED)]
                 news = {"warnings": judge.news(), "programs": judge.programs()}
                 _say(answers, result=row, **{name: each for name, each in news.items() if each})
+        kept.write()
         _say(answers, ready=True)
     _say(answers, done=True)
     os._exit(0)  # the verdicts are out: a framework that crashes while it is unloaded changes none of them
