@@ -55,7 +55,7 @@ class Judge:
         self.kept = kept
         self.implementations = {(each.loss, each.name): each for each in module.IMPLEMENTATIONS}
         self.devices = tuple(self.engine.devices())
-        self.outcome = functools.lru_cache(maxsize=8)(self._outcome)
+        self.outcome = functools.lru_cache(maxsize=1024)(self._outcome)
         self.expected = functools.lru_cache(maxsize=4096)(self._expected)
         self.expected_second = functools.lru_cache(maxsize=64)(self._expected_second)
         self.call = functools.lru_cache(maxsize=64)(self._call)
