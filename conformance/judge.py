@@ -36,7 +36,7 @@ from lossparity.conformance.describe import DEFINITIONS
 from lossparity.conformance.execution.expectations import Expectations
 from lossparity.conformance.matrix import applies, everything, gradients_of, unsupported
 from lossparity.conformance.second import Second, expect_second
-from lossparity.reference.core import Array, Gradients, Loss
+from lossparity.reference.core import Gradients
 
 
 class Judge:
