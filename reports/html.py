@@ -20,7 +20,7 @@ import jinja2
 from markupsafe import Markup
 
 from lossparity.conformance.record import VERDICTS, Run, write_whole
-from lossparity.reports import frameworks, prose, sections
+from lossparity.reports import frameworks, lossy, prose, sections
 from lossparity.reports.embedded import embedded
 from lossparity.reports.findings import (
     WHOLE,
@@ -135,6 +135,8 @@ def _environment() -> jinja2.Environment:
         worst=sections.worst,
         showing=sections.showing,
         refusals=sections.refusals,
+        lost=lossy.lost,
+        inputs=lossy.inputs,
         bar=_bar,
         checks_link=prose.checks_link,
         check_link=prose.check_link,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -156,10 +156,10 @@ def _largest(checks: Checks) -> Check:
     return checks[int(candidates[np.argmax(checks.places()[candidates] >= 0)])]
 
 
-def showing(entry: Entry, verdict: str, name: str) -> int:
-    """How many checks have the verdict because of the named dialect or known issue."""
+def showing(entry: Entry, verdicts: Collection[str], name: str) -> int:
+    """How many checks have one of the verdicts because of the named dialect or known issue."""
     combinations, which = entry.checks.distinct("verdict", "declared")
-    showing = np.array([found == verdict and name in declared for found, declared in combinations], dtype=bool)
+    showing = np.array([found in verdicts and name in declared for found, declared in combinations], dtype=bool)
     return int(showing[which].sum())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from lossparity.conformance.record import VERDICTS, Run
+from lossparity.conformance.record import VERDICTS, Checks, Run
 from lossparity.reports.findings import (
     WHOLE,
     attention,
@@ -19,9 +19,11 @@ from lossparity.reports.findings import (
     programs,
     short_number,
 )
+from lossparity.reports.lossy import inputs, lost
 
 _SHOWN = 10
 _REASON = 200
+_LOST = 3
 
 
 def summary(run: Run, asked: Collection[str] | None = None) -> str:
@@ -29,6 +31,7 @@ def summary(run: Run, asked: Collection[str] | None = None) -> str:
     lines = [outcome(run, asked).sentence, ""]
     lines += _counts(run)
     lines += _troubles(run)
+    lines += _lost(run)
     # Of a backend as a whole, its own line above has told.
     findings = [each for each in attention(run, asked) if not (each.loss == WHOLE and each.of in run.backends)]
     if findings:
@@ -63,6 +66,21 @@ def _counts(run: Run) -> list[str]:
     if not rows:
         return []
     return _aligned([header, *rows])
+
+
+def _lost(run: Run) -> list[str]:
+    """What declared, less accurate formulas lose: a line for each loss and dtype, those with most checks first."""
+    found = sorted(lost(Checks.of(run.checks)), key=lambda each: -each.n)
+    lines = [
+        f"{VERDICTS['lossy'][0]} lossy: {each.loss}, {each.dtype}: {plural(each.n, 'check')} of "
+        f"{plural(len(each.implementations), 'implementation')} ({_one_line(', '.join(each.names))}) lose up to "
+        f"{each.digits}; it begins with {short_number(each.least.error_ulp)} ULP"
+        + (f" at {_one_line(inputs(each.least))}" if inputs(each.least) else "")
+        for each in found[:_LOST]
+    ]
+    if len(found) > _LOST:
+        lines.append(f"... and {len(found) - _LOST} more like these, all of them in the report")
+    return ["", *lines] if lines else []
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:

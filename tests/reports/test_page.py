@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -335,6 +337,33 @@ def test_every_colour_can_be_read(visit: Callable[..., Any], scheme: str) -> Non
     for under, over, what in found:
         low, high = sorted((luminance(under), luminance(over)))
         assert (high + 0.05) / (low + 0.05) >= 4.5, f"{what}: {over} on {under}"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 800, 1400])
+@pytest.mark.parametrize("script", [True, False])
+def test_axe_finds_nothing(browser: Any, tmp_path: Path, width: int, scheme: str, script: bool) -> None:
+    """axe-core's rules, from the npm package in the folder that LOSSPARITY_AXE names; with and without JavaScript."""
+    axe = Path(os.environ.get("LOSSPARITY_AXE", "no such folder"), "axe.min.js")
+    if not axe.exists():
+        pytest.skip("axe-core is not installed: npm install axe-core, and its folder in LOSSPARITY_AXE")
+    options = {"viewport": {"width": width, "height": 900}, "color_scheme": scheme, "java_script_enabled": script}
+    context = browser.new_context(**options, bypass_csp=True)
+    page = context.new_page()
+    made = of_every_verdict()
+    page.goto(report.write(made, tmp_path / "p.html").as_uri() + "#check=" + made.checks[0].id)
+    if script:
+        page.wait_for_selector("html[data-ready]")
+    # Without JavaScript the page runs none, but the tool's own world does.
+    session = context.new_cdp_session(page)
+    frame = session.send("Page.getFrameTree")["frameTree"]["frame"]["id"]
+    world = session.send("Page.createIsolatedWorld", {"frameId": frame})["executionContextId"]
+    session.send("Runtime.evaluate", {"expression": axe.read_text(encoding="utf-8"), "contextId": world})
+    asked = {"expression": "axe.run().then(found => JSON.stringify(found))", "contextId": world, "awaitPromise": True}
+    found = json.loads(session.send("Runtime.evaluate", asked)["result"]["value"])
+    context.close()
+    assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found["violations"]] == []
+    assert len(found["passes"]) > 20
 
 
 def test_without_javascript_only_the_single_checks_are_missing(visit: Callable[..., Any]) -> None:

@@ -148,6 +148,33 @@ def test_the_summary_stops_after_ten_findings() -> None:
     assert text.endswith("... and 3 more findings, all of them in the report")
 
 
+def lossy_run() -> Run:
+    """A loss that loses its digits in two dtypes, from a little to all."""
+    at = {"at": {"input": -3.5, "target": 0.0}}
+    return run(
+        check(),
+        check("mild/float32/value", "lossy", error_ulp=12.5, worst=at, declared=["tail"]),
+        check("wide/float32/gradient:input", "lossy", error_ulp=2.0**20, worst=at, declared=["tail"]),
+        check("wide/float64/value", "lossy", error_ulp=math.inf, declared=["tail", "last-axis"]),
+        check("wide/float64/value", "lossy", error_ulp=1e3, declared=["tail"], loss="l1_loss", name="toy.absolute"),
+    )
+
+
+def test_what_a_less_accurate_formula_costs_is_said_and_where_it_begins() -> None:
+    made = lossy_run()
+    lines = [line for line in summary(made).splitlines() if line.startswith("≲")]
+    assert lines[0] == (
+        "≲ lossy: mse_loss, float32: 2 checks of 1 implementation (tail) lose up to 6.0 of 7.2 digits; "
+        "it begins with 12.5 ULP at input = -3.5, target = 0.0"
+    )
+    assert "(tail, last-axis) lose up to all 16.0 digits; it begins with ∞ ULP" in lines[1]
+    assert "l1_loss, float64: 1 check of 1 implementation (tail) lose up to 3.0 of 16.0 digits" in lines[2]
+    text = Page(report.render(made).replace("<wbr>", "")).text
+    assert "≲ lossy in float32: loses up to 6.0 of 7.2 digits (1.0e6 ULP), in gradient:input of wide" in text
+    assert "It begins with 12.5 ULP, in value of mild, at input = -3.5, target = 0.0." in text
+    assert "≲" not in summary(run(check())).split("versions")[1]
+
+
 def test_nothing_in_a_record_steers_the_terminal() -> None:
     bad = check("c/float64/value", "mismatch", reason="\x1b[2Jgone\r\x07")
     crash = {"toy": {"status": "crashed", "reason": "\x1b]0;x\x07", "last_words": "\x1b[31m"}}
