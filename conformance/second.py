@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from lossparity.reference.bounded import Bounded
 from lossparity.reference.core import Array, Gradients, Loss
-from lossparity.reference.precision import FORMATS, Bounded
+from lossparity.reference.precision import FORMATS
 
 K = 2.0  # as in conformance/tolerance.py
 

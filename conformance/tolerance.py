@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from lossparity.reference.bounded import Ball, Bounded
 from lossparity.reference.core import Array, Gradients, Loss
-from lossparity.reference.precision import FORMATS, Ball, Bounded
+from lossparity.reference.precision import FORMATS
 
 K = 2.0
 

@@ -30,8 +30,9 @@ from lossparity.reference.arithmetic import (
     sqrt,
     where,
 )
+from lossparity.reference.bounded import Bounded
 from lossparity.reference.core import Loss
-from lossparity.reference.precision import FORMATS, Bounded, Exact, Native
+from lossparity.reference.precision import FORMATS, Exact, Native
 
 MP = mpmath.mp.clone()
 MP.dps = 60

@@ -11,7 +11,8 @@ import pytest
 
 from lossparity.adapters.formulas import FORMULAS, loss_of
 from lossparity.conformance.cases import CASES
-from lossparity.reference.precision import Bounded, Exact
+from lossparity.reference.bounded import Bounded
+from lossparity.reference.precision import Exact
 
 MP = mpmath.mp.clone()
 MP.dps = 60

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from lossparity import reference
 from lossparity.conformance.cases import Case
 from lossparity.reference.arithmetic import Tape
-from lossparity.reference.precision import FORMATS, Bounded, Exact, Native
+from lossparity.reference.bounded import Bounded
+from lossparity.reference.precision import FORMATS, Exact, Native
 
 
 @pytest.mark.parametrize("dtype", FORMATS)

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from lossparity import reference
 from lossparity.conformance.cases import Case
 from lossparity.reference.arithmetic import Tape
+from lossparity.reference.bounded import Bounded
 from lossparity.reference.dual import Duals
-from lossparity.reference.precision import FORMATS, Bounded, Exact, Native
+from lossparity.reference.precision import FORMATS, Exact, Native
 
 MP = mpmath.mp.clone()
 MP.dps = 420  # of inputs up to 1e300, moved by 1e-60
