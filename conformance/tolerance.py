@@ -2,7 +2,7 @@
 
     tolerance = K e + the dtype's underflow
 
-e is the running error of the textbook form in the dtype (`lossparity.reference.precision`), per element of the value
+e is the running error of the textbook form in the dtype (`lossparity.reference.bounded`), per element of the value
 and of every gradient: how far the form itself may be off, computed in that dtype one operation after the other. K = 2
 leaves room for another order of the same operations, and in float64 for the reference's own roundings.
 """

@@ -140,7 +140,7 @@ class Tape:
 
     def record(self, number: Any, *parents: tuple[Operand, Callable[[Any], Any]], needed: bool = False) -> Operand:
         """The result of an operation; each operand with the function from the result's cotangent to its own."""
-        kept = tuple(pair for pair in parents if pair[0].needed)
+        kept = tuple([pair for pair in parents if pair[0].needed])
         node = Operand(self, number, kept, needed or bool(kept), len(self.nodes))
         self.nodes.append(node)
         return node
@@ -354,14 +354,10 @@ def absolute(x: Operand) -> Operand:
     n, nought = x.number, a.lift(0.0)
 
     def back(g: Any) -> Any:
-        negative = a.select(a.compare(n, nought, operator.lt), a.negative(g), _nothing(a, g))
+        negative = a.select(a.compare(n, nought, operator.lt), a.negative(g), a.lift(0.0))
         return a.select(a.compare(n, nought, operator.gt).kink(), g, negative)
 
     return x.tape.record(a.absolute(n), (x, back))
-
-
-def _nothing(a: Any, g: Any) -> Any:
-    return a.lift(np.zeros(a.shape(g)))
 
 
 def where(condition: Any, one: Any, other: Any) -> Operand:
@@ -372,8 +368,8 @@ def where(condition: Any, one: Any, other: Any) -> Operand:
     x, y = (each if isinstance(each, Operand) else tape.leaf(each) for each in (one, other))
     return tape.record(
         a.select(mask, x.number, y.number),
-        (x, lambda g: a.select(mask, g, _nothing(a, g))),
-        (y, lambda g: a.select(mask, _nothing(a, g), g)),
+        (x, lambda g: a.select(mask, g, a.lift(0.0))),
+        (y, lambda g: a.select(mask, a.lift(0.0), g)),
     )
 
 
@@ -399,11 +395,11 @@ def _extreme(one: Any, other: Any, tie: float, wins: Callable[[Any, Any], Any]) 
     a = tape.arithmetic
     x, y = (each if isinstance(each, Operand) else tape.leaf(each) for each in (one, other))
     first = a.compare(x.number, y.number, wins).kink()
-    even = a.compare(x.number, y.number, operator.eq)
 
     def back(share: float, mine: Mask) -> Callable[[Any], Any]:
         def of(g: Any) -> Any:
-            part = a.select(mine, g, _nothing(a, g))
+            even = a.compare(x.number, y.number, operator.eq)
+            part = a.select(mine, g, a.lift(0.0))
             if not np.any(even.truth):
                 return part
             return a.select(Mask(even.truth, even.even), a.multiply(g, a.lift(share)), part)
@@ -463,7 +459,7 @@ def largest(x: Operand, axis: int) -> Operand:
         ties = np.count_nonzero(mask.truth, axis=axis, keepdims=True).astype(np.float64)
         share = a.divide(g, a.lift(ties))
         whole = a.each(lambda array: np.broadcast_to(array, x.shape), share)
-        return a.select(mask, whole, _nothing(a, whole))
+        return a.select(mask, whole, a.lift(0.0))
 
     return x.tape.record(top, (x, back))
 

@@ -9,6 +9,9 @@ without error whose result the dtype holds). Below the dtype's smallest normal n
 processor may flush to 0 (float16, of which none is flushed: half its smallest number). Where rounding may have decided
 a comparison, what the two sides differ by is part of the bound. Beyond the largest number the bound is infinite, and
 the value stands for its sign (NaN where that is not sure).
+
+Most calls are of a few dozen numbers, where what counts is how often NumPy is called: what is rare (an underflow, an
+infinity, a 0) is looked for by one call that says that there is none.
 """
 
 from __future__ import annotations
@@ -37,8 +40,11 @@ class Bounded:
     def __init__(self, dtype: str) -> None:
         self.format = FORMATS[dtype]
         self.unit, self.tiny = self.format.unit, self.format.underflow
-        self.largest_number = self.format.largest
+        self.smallest, self.largest_number = self.format.smallest, self.format.largest
+        self.far_below = 0.9 * self.largest_number  # what is below it does not overflow by being rounded
         self.tiny_sum = self.tiny if self.format.flushes else 0.0  # a sum below the smallest normal number is exact
+        self.double = self.format.name == "float64"
+        self.spare_bits = (1 << (53 - self.format.digits)) - 1  # of a float64's digits, those that the dtype lacks
         self.lift_number = functools.lru_cache(maxsize=256)(self._lift_number)
 
     def _lift_number(self, value: float) -> Ball:
@@ -49,30 +55,30 @@ class Bounded:
         if isinstance(value, (int, float)):
             return self.lift_number(float(value))
         array = np.asarray(value, dtype=np.float64)
-        if self.format.name != "float64":  # whoever computes in a narrower dtype than the input's rounds that first
-            held = self._holds(array) | np.isnan(array)
-            if not np.all(held):
-                with np.errstate(all="ignore"):
-                    size = np.abs(array)
-                    lost = np.where(size < self.format.smallest, self.tiny, size * self.unit)
-                    error = np.where(size > self.largest_number, np.inf, lost)
+        if not self.double and not _all(self._holds(array)):  # whoever computes in a narrower dtype rounds that first
+            held = (self.format.round(array) == array) | np.isnan(array)
+            if not _all(held):
+                size = np.abs(array)
+                lost = np.where(size < self.smallest, self.tiny, size * self.unit)
+                error = np.where(size > self.largest_number, np.inf, lost)
                 return Ball(array, np.where(held, 0.0, error))
         return Ball(array)
 
     def shape(self, x: Ball) -> Shape:
-        return np.shape(x.value)
+        shape: Shape = x.value.shape if isinstance(x.value, np.ndarray) else np.shape(x.value)
+        return shape
 
     def nearest(self, x: Ball) -> Array:
         return np.asarray(x.value)
 
     def _holds(self, z: Any) -> Any:
-        """Where the dtype holds the result of an operation without rounding."""
-        return self.format.round(z) == z
+        """Where the dtype has the digits for the result of an operation. Where it has the range, `_rounded` finds."""
+        return np.asarray(z).view(np.int64) & self.spare_bits == 0
 
     def add(self, x: Ball, y: Ball) -> Ball:
         z = x.value + y.value
         if x.error is None and y.error is None:
-            if self.format.name == "float64":  # the float64 that was computed may itself be rounded: Knuth's TwoSum
+            if self.double:  # the float64 that was computed may itself be rounded: Knuth's TwoSum
                 part = z - x.value
                 exact = (x.value - (z - part)) + (y.value - part) == 0.0
             else:
@@ -86,17 +92,16 @@ class Bounded:
 
     def accumulate(self, x: Ball, y: Ball) -> Ball:
         z = self.add(x, y)
-        alone = _nought(x) | _nought(y)
-        if z.error is not None and np.any(alone):
-            return Ball(z.value, np.where(alone, _error(x) + _error(y), z.error))
-        return z
+        if z.error is None or (_no_zeros(x.value) and _no_zeros(y.value)):
+            return z
+        return Ball(z.value, np.where(_nought(x) | _nought(y), _error(x) + _error(y), z.error))
 
     def multiply(self, x: Ball, y: Ball) -> Ball:
         z = x.value * y.value
         exact = None
         if x.error is None and y.error is None:
             error = None
-            exact = _powers(x.value) | _powers(y.value) if self.format.name == "float64" else self._holds(z)
+            exact = _powers(x.value) | _powers(y.value) if self.double else self._holds(z)
         elif x.error is None:
             error, exact = np.abs(x.value) * y.error, _powers(x.value)
         elif y.error is None:
@@ -107,28 +112,21 @@ class Bounded:
 
     def divide(self, x: Ball, y: Ball, roundings: int = 1) -> Ball:
         z = x.value / y.value
+        exact = None
         if y.error is None:
             error = None if x.error is None else x.error / np.abs(y.value)
-            return self._rounded(
-                z,
-                error,
-                roundings * self.unit,
-                self.tiny,
-                (x, y),
-                _powers(y.value),
-                lambda: _no_underflow(x, y),
-                lambda: y.value == 0.0,
-            )
-        spread = np.abs(z) * y.error
-        error = (spread if x.error is None else x.error + spread) / np.maximum(np.abs(y.value) - y.error, 0.0)
+            exact = _powers(y.value)
+        else:
+            spread = np.abs(z) * y.error
+            error = (spread if x.error is None else x.error + spread) / np.maximum(np.abs(y.value) - y.error, 0.0)
         return self._rounded(
             z,
             error,
             roundings * self.unit,
             self.tiny,
             (x, y),
-            None,
-            lambda: _no_underflow(x, y),
+            exact,
+            lambda: _nought(x) | np.isinf(y.value),
             lambda: y.value == 0.0,
         )
 
@@ -141,7 +139,7 @@ class Bounded:
     def exp(self, x: Ball) -> Ball:
         z = np.exp(x.value)
         error: Any = None if x.error is None else z * np.expm1(x.error)
-        if x.error is not None and np.any(x.error > 1.0):
+        if x.error is not None and _greatest(x.error) > 1.0:
             error = np.where(x.error > 1.0, np.exp(x.value + x.error), error)
             # of what overflowed below 0 it is 0
             error = np.where(np.isinf(x.error) & (x.value < -0.5 * self.largest_number), 0.0, error)
@@ -193,33 +191,35 @@ class Bounded:
 
     def product(self, x: Ball, y: Ball) -> Ball:
         z = self.multiply(x, y)
+        if _finite(z):  # what is 0 times a finite number is 0 already
+            return z
         nought = _nought(x) & ~np.isnan(y.value)
-        return _without(z, nought & ~(np.isfinite(z.value) & (_error(z) == 0.0))) if np.any(nought) else z
+        return _without(z, nought & ~(np.isfinite(z.value) & (_error(z) == 0.0)))
 
     def chain(self, g: Ball, d: Ball) -> Ball:
-        z, nought = self.multiply(g, d), _nought(g)
-        return _without(z, nought) if np.any(nought) else z
+        z = self.multiply(g, d)
+        return z if _finite(z) else _without(z, _nought(g))
 
-    def chain_divide(self, g: Ball, d: Ball) -> Ball:
-        z, nought = self.divide(g, d), _nought(g)
-        return _without(z, nought) if np.any(nought) else z
+    def chain_divide(self, g: Ball, d: Ball, roundings: int = 1) -> Ball:
+        z = self.divide(g, d, roundings)
+        return z if _finite(z) else _without(z, _nought(g))
 
     def chain_inverse(self, g: Ball, d: Ball) -> Ball:
-        z, nought = self.divide(g, d, 2), _nought(g)
-        return _without(z, nought) if np.any(nought) else z
+        return self.chain_divide(g, d, 2)
 
     def sum(self, x: Ball, axis: tuple[int, ...], keepdims: bool) -> Ball:
         count = math.prod(x.value.shape[i] for i in axis)
-        z = x.value.sum(axis=axis, keepdims=keepdims)
+        z = np.add.reduce(x.value, axis=axis, keepdims=keepdims)
         if count <= 1:
             return self.each(lambda array: array.sum(axis=axis, keepdims=keepdims), x)
-        size = np.abs(x.value).sum(axis=axis, keepdims=keepdims)
-        error = None if x.error is None else _spread(x).sum(axis=axis, keepdims=keepdims)
+        size = np.add.reduce(np.abs(x.value), axis=axis, keepdims=keepdims)
+        error = None if x.error is None else np.add.reduce(_spread(x), axis=axis, keepdims=keepdims)
         levels = math.ceil(math.log2(count))
         lost = self.unit * levels * (size if error is None else size + error)
         new = lost if error is None else error + lost
-        new = np.where(new > 0.0, new + count * self.tiny_sum, new)
-        if np.all(size + new <= self.largest_number):  # no partial sum is larger
+        if self.tiny_sum:
+            new = np.where(new > 0.0, new + count * self.tiny_sum, new)
+        if _greatest(size + new) <= self.largest_number:  # no partial sum is larger
             return Ball(z, new)
         new = np.where(size + new > self.largest_number, np.inf, new)
         sure = np.broadcast_to(_sure(x), x.value.shape).all(axis=axis, keepdims=keepdims)
@@ -259,8 +259,11 @@ class Bounded:
         truth = np.asarray(how(x.value, y.value))
         if x.error is None and y.error is None:
             return Mask(truth)
-        error = _error(x) + _error(y)
-        doubt = ~(np.abs(x.value - y.value) > error) & (error > 0.0)  # also of a number of which nothing is known
+        error = y.error if x.error is None else x.error if y.error is None else x.error + y.error
+        sure = np.abs(x.value - y.value) > error
+        if _all(sure):
+            return Mask(truth)
+        doubt = ~sure & (error > 0.0)  # also of a number of which nothing is known
         return Mask(truth, doubt if doubt.any() else None)
 
     def constant(self, x: Ball) -> Ball:
@@ -285,17 +288,22 @@ class Bounded:
         exact: where it is not rounded. zero: where a 0 is not an underflow. pole: where an infinity is no overflow.
         """
         size = np.abs(z)
-        lost = (size if error is None else size + error) * rounding
-        new = lost if error is None else error + lost
-        if exact is not None and np.any(exact):
+        if error is None:
+            near = far = size
+            new = size * rounding
+        else:
+            near, far = size - error, size + error
+            new = error + far * rounding
+        if exact is not None:
             new = np.where(exact, 0.0 if error is None else error, new)
-        low = np.minimum.reduce(size if error is None else size - error, axis=None, initial=np.inf)
-        high = np.maximum.reduce(size + new, axis=None, initial=0.0)
-        if low >= self.format.smallest and high <= self.largest_number:  # False for NaN
+        regular = _greatest(far) <= self.far_below  # False for NaN
+        if regular and _least(near) >= self.smallest:
             return Ball(z, new)
         before = 0.0 if error is None else error
         nought = (size == 0.0) & (before == 0.0) & zero()
-        new = np.where((size - before < self.format.smallest) & ~nought, new + tiny, new)
+        new = np.where((near < self.smallest) & ~nought, new + tiny, new)
+        if regular:
+            return Ball(z, new)
         undefined = np.isnan(z)
         over = (size + new > self.largest_number) & ~undefined
         new = np.where(over | np.isnan(new), np.inf, new)
@@ -308,23 +316,43 @@ class Bounded:
         return Ball(z, new)
 
 
+_DIGITS = (1 << 52) - 1  # of a float64, but the leading one
+
+
+def _greatest(x: Any) -> Any:
+    return np.maximum.reduce(x, axis=None, initial=0.0)
+
+
+def _least(x: Any) -> Any:
+    return np.minimum.reduce(x, axis=None, initial=math.inf)
+
+
+def _all(truths: Any) -> Any:
+    return np.logical_and.reduce(truths, axis=None)
+
+
+def _no_zeros(x: Any) -> bool:
+    return bool(np.count_nonzero(x) == np.size(x))
+
+
+def _finite(z: Ball) -> bool:
+    """Whether all values and errors are finite."""
+    return math.isfinite(_greatest(np.abs(z.value) if z.error is None else np.abs(z.value) + z.error))
+
+
 def _error(x: Ball) -> Any:
     return 0.0 if x.error is None else x.error
 
 
 def _spread(x: Ball) -> Array:
     """The error in the shape of the value."""
-    return np.broadcast_to(x.error, np.shape(x.value))
+    error: Array = x.error
+    return error if np.shape(error) == np.shape(x.value) else np.broadcast_to(error, np.shape(x.value))
 
 
 def _nought(x: Ball) -> Any:
     """Where a number is exactly 0."""
     return x.value == 0.0 if x.error is None else (x.value == 0.0) & (x.error == 0.0)
-
-
-def _no_underflow(x: Ball, y: Ball) -> Any:
-    """Where x / y is 0 because x is 0 or y infinite."""
-    return _nought(x) | np.isinf(y.value)
 
 
 def _sure(x: Ball) -> Any:
@@ -333,11 +361,14 @@ def _sure(x: Ball) -> Any:
 
 
 def _powers(x: Any) -> Any:
-    """Where multiplying by x is exact: 0 and powers of two."""
-    mantissa = np.abs(np.frexp(x)[0])
-    return (mantissa == 0.5) | (mantissa == 0.0)
+    """Where multiplying by x is exact: 0 and powers of two (and infinities, which round nothing)."""
+    if isinstance(x, float):
+        return abs(math.frexp(x)[0]) in (0.0, 0.5)
+    return np.asarray(x).view(np.int64) & _DIGITS == 0
 
 
 def _without(z: Ball, nought: Any) -> Ball:
     """Exactly 0 where `nought`."""
+    if not np.any(nought):
+        return z
     return Ball(np.where(nought, 0.0, z.value), None if z.error is None else np.where(nought, 0.0, z.error))
