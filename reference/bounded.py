@@ -209,11 +209,11 @@ class Bounded:
 
     def sum(self, x: Ball, axis: tuple[int, ...], keepdims: bool) -> Ball:
         count = math.prod(x.value.shape[i] for i in axis)
-        z = np.add.reduce(x.value, axis=axis, keepdims=keepdims)
+        z = x.value.sum(axis=axis, keepdims=keepdims)
         if count <= 1:
             return self.each(lambda array: array.sum(axis=axis, keepdims=keepdims), x)
-        size = np.add.reduce(np.abs(x.value), axis=axis, keepdims=keepdims)
-        error = None if x.error is None else np.add.reduce(_spread(x), axis=axis, keepdims=keepdims)
+        size = np.abs(x.value).sum(axis=axis, keepdims=keepdims)
+        error = None if x.error is None else _spread(x).sum(axis=axis, keepdims=keepdims)
         levels = math.ceil(math.log2(count))
         lost = self.unit * levels * (size if error is None else size + error)
         new = lost if error is None else error + lost
