@@ -175,26 +175,63 @@ class Dialect:
         ranges(self.versions)
 
 
+RAISED = ("shape", "dtype", "value", "gradient", "twin")  # where what is not returned is missed
+
+
 @dataclass(frozen=True, eq=False)
 class KnownIssue:
     """A framework's bug: it differs from its own documentation, or from what can be defended.
 
+    It says what the wrong answer is, in one of these ways, the first that is possible; any other difference is still a
+    mismatch:
+
+    parameters, computed_as: arguments of the reference that give it, or a function of the call giving them, and the
+        formula, as in a dialect;
+    raises: the exception class;
+    symptom: "nan", "inf" or "zero", which every element that differs is; "twin", of the aspect "twin" alone: the two
+        entry points are not the same, each being what is said of it;
+    bounds: a function of the call giving the least and the greatest number that each element may be.
+
     versions, modes: the releases, and the modes, that have it; () is every mode.
-    symptom: what the elements that differ look like; any other difference is still a mismatch.
-    aspects: the aspects in which it shows, by prefix ("value", "gradient:input", "gradient").
+    aspects: the aspects in which it shows, by prefix ("value", "gradient:input", "gradient"); RAISED is all of them.
     """
 
     name: str
     reason: str
     link: str
     versions: str
-    symptom: Literal["nan", "inf", "zero", "raises", "number", "any"]
+    symptom: Literal["nan", "inf", "zero", "twin"] | None = None
     aspects: tuple[str, ...] = ("value", "gradient")
     when: Callable[[Call], bool] = always
     modes: tuple[str, ...] = ()
+    parameters: Mapping[str, Any] | Callable[[Call], Mapping[str, Any]] | None = None
+    raises: str | None = None
+    bounds: Callable[[Call], tuple[Any, Any]] | None = None
+    computed_as: Callable[..., Any] | None = None
 
     def __post_init__(self) -> None:
         ranges(self.versions)
+        formula = self.computed_as if self.parameters is None else self.parameters
+        said = [each for each in (self.symptom, formula, self.raises, self.bounds) if each is not None]
+        if len(said) != 1 or self.symptom not in (None, "nan", "inf", "zero", "twin"):
+            raise ValueError(
+                f"known issue {self.name!r}: symptom={self.symptom!r}, parameters={self.parameters!r}, "
+                f"raises={self.raises!r}, bounds={self.bounds!r}; say in one way what the wrong answer is, so that no "
+                "other fault passes for it: parameters of the reference or a formula (computed_as) that give it, else "
+                "raises='ValueError', else symptom='nan', 'inf' or 'zero', else bounds"
+            )
+        known = ("shape", "dtype", "value", "gradient", "second", "twin")
+        if not self.aspects or any(each.partition(":")[0] not in known for each in self.aspects):
+            raise ValueError(f"known issue {self.name!r}: aspects={self.aspects!r}; each begins with one of {known}")
+        if self.symptom == "twin" and self.aspects != ("twin",):
+            raise ValueError(f"known issue {self.name!r}: symptom='twin' is of aspects=('twin',), not {self.aspects!r}")
+
+    @functools.cached_property
+    def answer(self) -> Dialect | None:
+        """The wrong answer as a dialect; None where it is said by a symptom or bounds."""
+        if self.parameters is None and self.raises is None and self.computed_as is None:
+            return None
+        return Dialect(self.name, self.reason, self.link, self.parameters, self.raises, computed_as=self.computed_as)
 
 
 @dataclass(frozen=True)

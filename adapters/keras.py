@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from lossparity.adapters import engines, formulas
-from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue, Unsupported, implementations
+from lossparity.adapters.base import RAISED, Call, Dialect, Implementation, KnownIssue, Unsupported, implementations
 from lossparity.adapters.engines.tensorflow import (
     CROSS_ENTROPY,
     LOG_SOFTMAX,
@@ -161,7 +161,7 @@ FUNCTION_BROADCASTS = KnownIssue(
     "The class gives a vector and a column one rank, the function broadcasts them: two losses of one name.",
     _SOURCE_2 + "losses.py",
     versions="<3",
-    symptom="any",
+    symptom="twin",
     aspects=("twin",),
     when=_vector_against_column,
 )
@@ -181,24 +181,58 @@ NO_SAMPLES = Dialect(
     when=lambda call: not _input(call).size,
     versions="<3",
 )
-EMPTY = KnownIssue(
-    "empty-not-reduced",
-    "No samples, which have losses of shape (0,), are returned as they are instead of being reduced.",
-    _SOURCE + "losses/loss.py#L120",
-    versions=">=3.0",
-    symptom="any",
-    aspects=("shape", "value"),
-    when=lambda call: not _input(call).size and call.arguments["reduction"] != "none",
-)
-ALIGNED_TOO_FAR = KnownIssue(
-    "weighs-the-mean",
-    "A column loses its axis beside a vector, so that the mean of all samples meets the weight of each: Keras 2 "
-    "raises, 3.0 to 3.0.4 weigh the mean.",
-    "https://github.com/keras-team/keras/releases/tag/v3.0.5",
-    versions="<3.0.5",
-    symptom="any",
-    aspects=("",),
-    when=lambda call: _weight(call) is not None and _vector_against_column(call),
+
+
+def empty(folded: str | None = "average_last_axis") -> KnownIssue:
+    """No samples, in a class that folds the last axis by this argument of the reference, or does not fold it."""
+    return KnownIssue(
+        "empty-not-reduced",
+        "No samples, which have losses of shape (0,), are returned as they are instead of being reduced.",
+        _SOURCE + "losses/loss.py#L120",
+        versions=">=3.0",
+        parameters=lambda call: {"reduction": "none", **({folded: True, **_fold(call)} if folded else {})},
+        aspects=("shape", "value"),
+        when=lambda call: not _input(call).size and call.arguments["reduction"] != "none",
+    )
+
+
+EMPTY = empty()
+
+
+def _weighs_aligned(call: Call) -> bool:
+    return _weight(call) is not None and _vector_against_column(call)
+
+
+def _mean_for_each(call: Call) -> dict[str, Any]:
+    """All samples in the place of each: the mean of a row is that of all."""
+    x, y = call.arguments["input"], call.arguments["target"][:, 0]
+    return {
+        "input": np.tile(x, (len(x), 1)),
+        "target": np.tile(y, (len(y), 1)),
+        "average_last_axis": True,
+        **_fold(call),
+    }
+
+
+ALIGNED_TOO_FAR = (
+    KnownIssue(
+        "weighs-nothing",
+        "A column loses its axis beside a vector, so that there is one mean of all samples, which the weights of the "
+        "samples do not fit.",
+        _SOURCE_2 + "utils/losses_utils.py",
+        versions="<3",
+        raises="InvalidArgumentError",
+        aspects=RAISED,
+        when=_weighs_aligned,
+    ),
+    KnownIssue(
+        "weighs-the-mean",
+        "A column loses its axis beside a vector, so that the mean of all samples meets the weight of each.",
+        "https://github.com/keras-team/keras/releases/tag/v3.0.5",
+        versions=">=3.0,<3.0.5",
+        parameters=_mean_for_each,
+        when=_weighs_aligned,
+    ),
 )
 SAMPLES_ONLY = Unsupported("it weighs samples, whole rows, not elements", _weighs_elements)
 _LACKS = {
@@ -241,7 +275,7 @@ def _bounds(call: Call) -> tuple[float, float]:
 # --- Regression
 
 _REGRESSION = (AVERAGE, *ALIGN, NO_SAMPLES, NO_WEIGHT)
-_REGRESSION_ISSUES = (EMPTY, ALIGNED_TOO_FAR)
+_REGRESSION_ISSUES = (EMPTY, *ALIGNED_TOO_FAR)
 _REGRESSION_FUNCTION: dict[str, Any] = {
     "dialects": (AVERAGE, *ALIGN_IN_FUNCTION),
     "known_issues": (FUNCTION_BROADCASTS,),
@@ -298,8 +332,8 @@ _FLOAT32_DELTA = KnownIssue(
     "delta becomes a float32 tensor, which does not go with float64 predictions.",
     "https://github.com/keras-team/keras/blob/v3.3.0/keras/src/losses/losses.py",
     versions=">=3.0,<3.4",
-    symptom="any",
-    aspects=("",),
+    raises="InvalidArgumentError",
+    aspects=RAISED,
     when=lambda call: call.dtype == "float64",
 )
 _INFINITE = KnownIssue(
@@ -490,23 +524,39 @@ def _indices(call: Call) -> bool:
 
 INDICES_ONLY = Unsupported("it takes class indices, not probabilities", lambda call: not _indices(call))
 PROBABILITIES_ONLY = Unsupported("it takes class probabilities, not indices", _indices)
+
+
+def _smoothed_by_last_axis(call: Call) -> dict[str, Any]:
+    target, s = call.arguments["target"], call.arguments["label_smoothing"]
+    return {"target": (1.0 - s) * target + s / target.shape[-1], "label_smoothing": 0.0}
+
+
 _SMOOTHED_AXIS = KnownIssue(
     "smoothing-axis",
     "label_smoothing is divided by the length of the last axis, not of the axis of the classes.",
     "https://github.com/keras-team/keras/issues/23451",
     versions=">=2.13,!=2.14.*,!=2.15.*",
-    symptom="number",
+    parameters=_smoothed_by_last_axis,
+    aspects=("value", "gradient:input"),  # the target's does not depend on the length
     when=lambda call: call.arguments["label_smoothing"] > 0.0 and call.arguments["input"].ndim > 2,
 )
-_ONE_CLASS = KnownIssue(
-    "one-class",
-    "Logits of a single class and their labels are given one rank, and then do not fit each other.",
-    "https://github.com/keras-team/keras/blob/v3.3.0/keras/src/losses/loss.py",
-    versions="<3.4",
-    symptom="any",
-    aspects=("",),
-    when=lambda call: call.arguments["input"].shape[1:] == (1,),
+
+
+def _one_class(name: str = "one-class", **answer: Any) -> KnownIssue:
+    return KnownIssue(
+        name,
+        "Logits of a single class and their labels are given one rank, and then do not fit each other.",
+        "https://github.com/keras-team/keras/blob/v3.3.0/keras/src/losses/loss.py",
+        when=lambda call: call.arguments["input"].shape[1:] == (1,),
+        **answer,
+    )
+
+
+_ONE_CLASS = (
+    _one_class(versions="<3.4,!=3.0.0,!=3.0.1,!=3.0.2,!=3.0.3,!=3.0.4", raises="ValueError", aspects=RAISED),
+    _one_class("one-class-reshaped", versions=">=3.0,<3.0.5", raises="InvalidArgumentError", aspects=RAISED),
 )
+_ONE_CLASS_TWIN = _one_class(versions="<3.4", symptom="twin", aspects=("twin",))  # its class raises, it does not
 _FLOAT32_MASK = Dialect(
     "float32-mask",
     "The mean over the labels that are not ignored weighs them in float32.",
@@ -577,7 +627,7 @@ def categorical_crossentropy(input, target, label_smoothing):  # type: ignore[no
         CROSS_ENTROPY,
         _FLOAT32_MASK,
     ),
-    known_issues=(EMPTY, _ONE_CLASS),
+    known_issues=(empty(folded=None), *_ONE_CLASS),
     lacks={"weight": "it has no weights of classes"},
 )
 def sparse_categorical_crossentropy_class(  # type: ignore[no-untyped-def]
@@ -596,7 +646,7 @@ def sparse_categorical_crossentropy_class(  # type: ignore[no-untyped-def]
     twin="keras.losses.SparseCategoricalCrossentropy",
     unsupported=(INDICES_ONLY,),
     dialects=(_NO_BATCH, CROSS_ENTROPY),
-    known_issues=(_ONE_CLASS,),
+    known_issues=(_ONE_CLASS_TWIN,),
     lacks={"weight": "it has no weights of classes"},
 )
 def sparse_categorical_crossentropy(input, target, ignore_index):  # type: ignore[no-untyped-def]
@@ -738,7 +788,7 @@ _RATIO = Dialect(
     (*REDUCTIONS, "batchmean"),
     unsupported=(*EARLY, SAMPLES_ONLY),
     dialects=(_SUM, _CLIP_BOTH, NO_SAMPLES, _RATIO),
-    known_issues=(EMPTY,),
+    known_issues=(empty(folded="sum_last_axis"),),
 )
 def kl_divergence_class(input, target, reduction, sample_weight=None):  # type: ignore[no-untyped-def]
     # Keras takes probabilities where the reference takes their logarithms.

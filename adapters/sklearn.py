@@ -310,7 +310,7 @@ def log_loss(y_true, y_pred, normalize, sample_weight=None, labels=None):  # typ
             "Labels that are all 1 are taken for -1: a single label is always the negative one.",
             "https://github.com/scikit-learn/scikit-learn/issues/13674",
             versions=">=1.2",
-            symptom="number",
+            parameters=lambda call: {"target": -call.arguments["target"]},
             aspects=("value",),
             when=lambda call: bool(np.all(call.arguments["target"] == 1.0)),
         ),

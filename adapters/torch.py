@@ -168,7 +168,7 @@ _BETA_0_TARGET = KnownIssue(
     "With beta = 0 the gradient of the target at input = target is -1 too: that of the input, the two exchanged.",
     ISSUES + "96813",
     versions=">=2.0,<2.1",
-    symptom="number",
+    parameters={"subgradient": 1.0},
     aspects=("gradient:target",),
     when=lambda call: call.arguments["beta"] == 0.0,
 )

@@ -201,8 +201,13 @@ class Judge:
         of = {"loss": case.loss, "case": case.name, "seed": self.seed, "dtype": dtype, "arguments": arguments}
         expected = self.kept.expected(compute, **of, formula=formula) if self.kept else compute()
 
-        def as_given(found: Gradients) -> Gradients:  # a dialect may have reshaped an argument
-            return {name: array.reshape(np.shape(call.arguments[name])) for name, array in found.items()}
+        def as_given(found: Gradients) -> Gradients:
+            """In the shapes of the arguments, which a dialect may have reshaped, or repeated along a new first axis."""
+            like = {name: np.asarray(call.arguments[name]) for name in found}
+            return {
+                name: array.reshape(-1, *like[name].shape).sum(axis=0) if like[name].size else array
+                for name, array in found.items()
+            }
 
         return dataclasses.replace(
             expected,
@@ -294,13 +299,14 @@ class Judge:
         twin = self.implementations[implementation.loss, implementation.twin or ""]
         other = self.outcome(twin, case, check.dtype, check.device, check.mode)
         if other.error is not None:
-            return Ruling("mismatch", f"{twin.name} raised {describe(other.error)}; {implementation.name} did not")
+            reason = f"{twin.name} raised {describe(other.error)}; {implementation.name} did not"
+            return Ruling("mismatch", reason, symptom="twin")
         pairs = {"value": (outcome.value, other.value)}
         names = dict.fromkeys([*outcome.gradients, *other.gradients])
         pairs.update({f"gradient:{n}": (outcome.gradients.get(n), other.gradients.get(n)) for n in names})
         for name, (mine, its) in pairs.items():
             if (mine is None) != (its is None) or (mine is not None and mine.tobytes() != its.tobytes()):  # type: ignore[union-attr]
-                return Ruling("mismatch", f"{name} is not the same bits as that of {twin.name}")
+                return Ruling("mismatch", f"{name} is not the same bits as that of {twin.name}", symptom="twin")
         return Ruling("match")
 
     def _in_dialect(self, implementation: Implementation, case: Case, check: Check, outcome: Outcome) -> Ruling | None:
@@ -313,19 +319,25 @@ class Judge:
         return None
 
     def _readings(
-        self, implementation: Implementation, case: Case, check: Check, outcome: Outcome
+        self,
+        implementation: Implementation,
+        case: Case,
+        check: Check,
+        outcome: Outcome,
+        wrong: tuple[Dialect, ...] = (),
     ) -> Iterator[tuple[tuple[Dialect, ...], Ruling]]:
-        """The ruling in each set of declared dialects, small ones first."""
+        """The ruling in each set of declared dialects, small ones first; `wrong` is in all of them, at the end."""
         call = self.call(case, check.dtype, check.device, check.mode)
         error = outcome.error_of(check.aspect)
         spoken = [each for each in implementation.dialects if applies(each, call)]
-        for size in range(1, len(spoken) + 1):
-            for together in itertools.combinations(spoken, size):
+        for size in range(0 if wrong else 1, len(spoken) + 1):
+            for chosen in itertools.combinations(spoken, size):
+                together = (*chosen, *wrong)
                 if any(each.raises for each in together):
-                    same = size == 1 and is_a(error, together[0].raises or "")
+                    same = len(together) == 1 and is_a(error, together[0].raises or "")
                     ruling = Ruling("match", result=type(error).__name__) if same else None
                 elif check.aspect == "error":
-                    accepted = size == 1 and together[0].accepts and not error
+                    accepted = len(together) == 1 and together[0].accepts and not error
                     ruling = Ruling("match", result=kept(outcome)) if accepted else None
                 elif any(each.accepts for each in together) or error is not None:
                     ruling = None
@@ -340,7 +352,8 @@ class Judge:
     def _known(
         self, implementation: Implementation, case: Case, check: Check, outcome: Outcome, canonical: Ruling
     ) -> Ruling | None:
-        """The ruling by a declared issue of this version, where what differs in some dialect looks as declared."""
+        """The ruling by a declared issue of this version, where the answer is the wrong one that it tells of, in some
+        dialect."""
         call = self.call(case, check.dtype, check.device, check.mode)
         issues = [
             issue
@@ -352,9 +365,15 @@ class Judge:
         nothing: tuple[Dialect, ...] = ()
         for together, ruling in ((nothing, canonical), *self._readings(implementation, case, check, outcome)):
             for issue in issues:
-                if issue.symptom in ("any", ruling.symptom):
-                    reason = f"{issue.name}: {issue.reason} ({issue.link}); {ruling.reason}"
-                    return dataclasses.replace(ruling, verdict="known", reason=reason, declared=(issue, *together))
+                if issue.symptom and issue.symptom == ruling.symptom:
+                    return _known(issue, together, ruling)
+        for issue in issues:
+            wrong = (issue.answer,) if issue.answer else ()
+            for together, ruling in self._readings(implementation, case, check, outcome, wrong) if wrong else ():
+                if ruling.verdict == "match":
+                    return _known(issue, together[:-1], canonical)
+            if issue.bounds and canonical.worst and _within(outcome, check.aspect, *issue.bounds(call)):
+                return _known(issue, nothing, canonical)
         return None
 
     def _still_needed(self, implementation: Implementation, check: Check) -> Ruling:
@@ -431,3 +450,16 @@ def _apart(answer: Callable[..., Outcome], names: tuple[str, ...]) -> Outcome:
         dtypes,
         raised={f"gradient:{name}": each.error for name, each in found.items() if each.error is not None},
     )
+
+
+def _known(issue: KnownIssue, together: tuple[Dialect, ...], ruling: Ruling) -> Ruling:
+    """What differs, as the issue that it is."""
+    reason = f"{issue.name}: {issue.reason} ({issue.link}); {ruling.reason}"
+    return dataclasses.replace(ruling, verdict="known", reason=reason, declared=(issue, *together))
+
+
+def _within(outcome: Outcome, aspect: str, low: Any, high: Any) -> bool:
+    """Whether every element of an aspect is between two numbers; NaN is not."""
+    kind, _, argument = aspect.partition(":")
+    got = outcome.value if kind == "value" else outcome.gradients.get(argument) if kind == "gradient" else None
+    return got is not None and bool(np.all((low <= got) & (got <= high)))

@@ -93,15 +93,8 @@ def _of(each: Implementation, names: set[tuple[str, str]], modes: set[str]) -> I
         "a name does not fit into an ID": not all(re.fullmatch(r"[a-z0-9-]+", d.name) for d in declared),
         "a declaration says nothing": not all(d.reason.endswith(".") for d in declared),
         "a source is no link": not all(link.startswith("https://") for link in links),
-        "an issue is of no aspect": not all(_is_of_an_aspect(each.aspects) for each in each.known_issues),
     }
     yield from (what for what, is_so in wrong.items() if is_so)
-
-
-def _is_of_an_aspect(prefixes: tuple[str, ...]) -> bool:
-    """Whether each prefix begins the name of an aspect; the empty one begins all."""
-    names = [prefix.partition(":")[0] for prefix in prefixes]
-    return bool(names) and all(any(aspect.startswith(name) for aspect in ASPECTS) for name in names)
 
 
 def _names(module: ModuleType) -> Iterator[str]:

@@ -157,7 +157,6 @@ DECLARED: dict[str, tuple[dict[str, Any], str]] = {
     "words": ({"dialects": (Dialect("Half it", "Half.", "https://toy"),)}, "a name does not fit into an ID"),
     "reason": ({"known_issues": (KnownIssue("bug", "", "https://toy", ">=1", "nan"),)}, "a declaration says nothing"),
     "link": ({"known_issues": (KnownIssue("bug", "Wrong.", "#1", ">=1", "nan"),)}, "a source is no link"),
-    "aspects": ({"known_issues": (KnownIssue("bug", "Wrong.", "https://toy", ">=1", "nan", ("slope",)),)}, "no aspect"),
 }
 
 

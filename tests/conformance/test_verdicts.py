@@ -302,7 +302,9 @@ def test_a_gradient_that_raises_leaves_the_value_and_the_other_gradients(monkeyp
         assert decide(f"plain-mean/float64/{aspect}").verdict == "match", aspect
     check = decide("plain-mean/float64/gradient:target")
     assert (check.verdict, check.reason) == ("error", "raised RuntimeError: no derivative")
-    issue = KnownIssue("no-slope", "It raises.", "https://toy", ">=1", "raises", aspects=("gradient:target",))
+    issue = KnownIssue(
+        "no-slope", "It raises.", "https://toy", ">=1", raises="RuntimeError", aspects=("gradient:target",)
+    )
     assert decide("plain-mean/float64/gradient:target", known_issues=(issue,)).verdict == "known"
     refuses = Dialect("no-slope", "It is data.", "https://toy", raises="RuntimeError")
     assert decide("plain-mean/float64/gradient:target", dialects=(refuses,)).verdict == "dialect"
@@ -531,50 +533,106 @@ def test_a_declared_reduction_widens_only_what_it_is_declared_for() -> None:
 # --- known
 
 
-def issue(symptom: Any, aspects: tuple[str, ...] = ("value", "gradient"), versions: str = ">=1.2,<2.0") -> KnownIssue:
-    return KnownIssue("bug-7", "It is wrong.", "https://toy/7", versions, symptom, aspects)
+def issue(versions: str = ">=1.2,<2.0", **wrong: Any) -> KnownIssue:
+    return KnownIssue("bug-7", "It is wrong.", "https://toy/7", versions, **wrong)
 
 
-SYMPTOMS: dict[str, Callable[..., Any]] = {
+WRONG: dict[str, Callable[..., Any]] = {
+    "halved": changed(lambda v: v * 0.5, lambda _, g: g * 0.5),
     "number": changed(lambda v: v + 1.0),
     "nan": changed(lambda v: v * np.nan),
     "inf": changed(lambda v: v + np.inf),
     "zero": changed(lambda v: v * 0.0),
     "raises": raising(RuntimeError("boom")),
 }
+TOLD: dict[str, dict[str, Any]] = {
+    "halved": {"parameters": {"sample_weight": 0.5}},
+    "number": {
+        "bounds": lambda call: ((call.arguments["input"] - call.arguments["target"]) ** 2 + x for x in (0.9, 1.1))
+    },
+    **{symptom: {"symptom": symptom} for symptom in ("nan", "inf", "zero")},
+    "raises": {"raises": "RuntimeError"},
+}
 
 
-@pytest.mark.parametrize("shown", SYMPTOMS)
-@pytest.mark.parametrize("declared", [*SYMPTOMS, "any"])
-def test_a_known_issue_is_known_by_its_symptom(shown: str, declared: str) -> None:
-    check = decide("plain-none/float64/value", SYMPTOMS[shown], known_issues=(issue(declared),))
-    if declared in (shown, "any"):
+@pytest.mark.parametrize("shown", WRONG)
+@pytest.mark.parametrize("declared", TOLD)
+def test_a_known_issue_is_known_by_its_wrong_answer(shown: str, declared: str) -> None:
+    check = decide("plain-none/float64/value", WRONG[shown], known_issues=(issue(**TOLD[declared]),))
+    if declared == shown:
         assert check.verdict == "known"
         assert check.reason.startswith("bug-7: It is wrong. (https://toy/7); ")
+        assert ("raised RuntimeError" if shown == "raises" else "want") in check.reason
     else:
         assert check.verdict == ("error" if shown == "raises" else "mismatch")
 
 
+def test_a_known_issue_by_parameters_is_verified_in_every_aspect() -> None:
+    declared = (issue(**TOLD["halved"]),)
+    for aspect in ("value", "gradient:input", "gradient:target"):
+        assert decide(f"plain-sum/float64/{aspect}", WRONG["halved"], known_issues=declared).verdict == "known"
+    garbled = changed(lambda v: v * 0.5, lambda _, g: g * 0.5000001)
+    assert decide("plain-sum/float64/value", garbled, known_issues=declared).verdict == "known"
+    assert decide("plain-sum/float64/gradient:input", garbled, known_issues=declared).verdict == "mismatch"
+
+
+def test_a_known_issue_and_a_dialect_show_together() -> None:
+    declared: dict[str, Any] = {"dialects": (ROWS,), "known_issues": (issue(**TOLD["halved"]),)}
+    check = decide("plain-sum/float64/value", half_row_sum, **declared)
+    assert (check.verdict, list(check.declared)) == ("known", ["bug-7", "row-means"])
+
+
+def test_an_argument_that_a_declaration_repeats_has_the_gradient_of_all_its_copies() -> None:
+    def twice(input, target, reduction):
+        value, gradients = mse(input, target, reduction)
+        return value * 2.0, lambda g: {name: each * 2.0 for name, each in gradients(g).items()}
+
+    def both(call: Call) -> dict[str, Any]:
+        return {name: np.stack([call.arguments[name]] * 2) for name in ("input", "target")}
+
+    for aspect in ("value", "gradient:input", "gradient:target"):
+        check = decide(f"plain-sum/float64/{aspect}", twice, known_issues=(issue(parameters=both),))
+        assert check.verdict == "known", check.reason
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {},
+        {"symptom": "any"},
+        {"symptom": "number"},
+        {"symptom": "nan", "raises": "ValueError"},
+        {"symptom": "nan", "aspects": ("",)},
+        {"symptom": "nan", "aspects": ()},
+        {"symptom": "nan", "aspects": ("values",)},
+        {"symptom": "twin"},
+    ],
+)
+def test_a_known_issue_that_anything_could_pass_for_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="known issue 'bug-7'"):
+        issue(**wrong)
+
+
 @pytest.mark.parametrize(("version", "verdict"), [("1.1", "mismatch"), ("1.2", "known"), ("2.0", "mismatch")])
 def test_a_known_issue_is_known_in_its_versions(version: str, verdict: str) -> None:
-    wrong = changed(lambda v: v + 1.0)
-    assert decide("plain-sum/float64/value", wrong, known_issues=(issue("number"),), version=version).verdict == verdict
+    declared = (issue(**TOLD["halved"]),)
+    assert decide("plain-sum/float64/value", halved, known_issues=declared, version=version).verdict == verdict
 
 
 def test_a_known_issue_is_known_in_its_aspects() -> None:
-    wrong = changed(lambda v: v + 1.0, lambda _, g: g + 1.0)
-    declared = (issue("number", ("gradient:input",)),)
-    assert decide("plain-sum/float64/gradient:input", wrong, known_issues=declared).verdict == "known"
-    assert decide("plain-sum/float64/gradient:target", wrong, known_issues=declared).verdict == "mismatch"
-    assert decide("plain-sum/float64/value", wrong, known_issues=declared).verdict == "mismatch"
+    declared = (issue(**TOLD["halved"], aspects=("gradient:input",)),)
+    assert decide("plain-sum/float64/gradient:input", halved, known_issues=declared).verdict == "known"
+    assert decide("plain-sum/float64/gradient:target", halved, known_issues=declared).verdict == "mismatch"
+    assert decide("plain-sum/float64/value", halved, known_issues=declared).verdict == "mismatch"
 
 
 def test_wrong_numbers_do_not_excuse_a_missing_gradient_or_a_wrong_shape() -> None:
-    declared = (issue("number"),)
-    none = changed(gradient=lambda *_: None)
-    assert decide("plain-sum/float64/gradient:input", none, known_issues=declared).verdict == "mismatch"
+    for told in (TOLD["halved"], TOLD["nan"], {"bounds": lambda _: (-1e9, 1e9)}):
+        none = changed(gradient=lambda *_: None)
+        assert decide("plain-sum/float64/gradient:input", none, known_issues=(issue(**told),)).verdict == "mismatch"
     wide = changed(lambda v: np.atleast_1d(v))
-    assert decide("plain-sum/float64/value", wide, known_issues=declared).verdict == "mismatch"
+    for told in (TOLD["halved"], TOLD["nan"], {"bounds": lambda _: (-1e9, 1e9)}):
+        assert decide("plain-sum/float64/value", wide, known_issues=(issue(**told),)).verdict == "mismatch"
 
 
 # --- modes
@@ -648,10 +706,9 @@ def test_a_dialect_that_no_case_shows_is_stale() -> None:
 
 
 def test_a_known_issue_that_no_case_shows_is_stale() -> None:
-    assert decide("any/any/dialect:bug-7", known_issues=(issue("number"),)).verdict == "stale"
-    wrong = changed(lambda v: v + 1.0)
-    assert decide("any/any/dialect:bug-7", wrong, known_issues=(issue("number"),)).verdict == "known"
-    later = decide("any/any/dialect:bug-7", known_issues=(issue("number"),), version="2.3")
+    assert decide("any/any/dialect:bug-7", known_issues=(issue(**TOLD["halved"]),)).verdict == "stale"
+    assert decide("any/any/dialect:bug-7", halved, known_issues=(issue(**TOLD["halved"]),)).verdict == "known"
+    later = decide("any/any/dialect:bug-7", known_issues=(issue(**TOLD["halved"]),), version="2.3")
     assert later.verdict == "unsupported"
     assert ">=1.2,<2.0" in later.reason
 
