@@ -6,14 +6,14 @@ Classes lie along axis 1 in the reference, and along the last one in optax; wher
 from __future__ import annotations
 
 import functools
-from typing import Any
 
 import numpy as np
 import optax
 
-from lossparity import reference
 from lossparity.adapters import engines
 from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue, Unsupported, implementations
+from lossparity.reference.arithmetic import constant, custom, exp, largest, log
+from lossparity.reference.classification import cross_entropy_of
 
 IMPLEMENTATIONS: list[Implementation] = []
 implements = functools.partial(implementations(IMPLEMENTATIONS), reductions=("none",))
@@ -67,21 +67,22 @@ _MASKED = KnownIssue(
 )
 
 
-def _shifted(call: Call) -> tuple[Any, Any]:
-    """The loss, give or take the rounding of the largest logit."""
-    want = reference.cross_entropy(**call.arguments)
-    slack = 4.0 * np.finfo(call.dtype).eps * np.abs(call.arguments["input"]).max()
-    return want - slack, want + slack
+def _of_logsumexp(input, target, weight, ignore_index, label_smoothing, unit_targets):
+    """x - log sum e^x, in which the largest logit is added and taken away again."""
+    axis = min(input.ndim - 1, 1)
+    top = constant(largest(input, axis))
+    shifted = exp(input - top)
+    total = shifted.sum(axis=axis, keepdims=True)
+    slopes = (input, lambda g: g - shifted / total * g.sum(axis=axis, keepdims=True))
+    logs = custom(input - (top + log(total)), slopes)
+    return cross_entropy_of(logs, input, target, weight, ignore_index, label_smoothing, unit_targets)
 
 
-_CANCELS = KnownIssue(
+_CANCELS = Dialect(
     "cancelled-shift",
     "The label's logit is taken from the logsumexp of all: of a small loss beside large logits no digit is left.",
     _CLASSES,
-    versions=">=0.2",
-    bounds=_shifted,
-    aspects=("value",),
-    when=lambda call: "saturated" in call.tags,
+    computed_as=_of_logsumexp,
 )
 _HARD_LABELS = KnownIssue(
     "hard-labels-gradient",
@@ -116,7 +117,7 @@ def softmax_cross_entropy(input, target):
         Unsupported("it takes class indices, not probabilities", lambda call: not _indices(call)),
         Unsupported("it has no ignore_index", _ignored),
     ),
-    known_issues=(_CANCELS,),
+    dialects=(_CANCELS,),
 )
 def softmax_cross_entropy_with_integer_labels(input, target):
     return optax.losses.softmax_cross_entropy_with_integer_labels(input, target, axis=min(input.ndim - 1, 1))
