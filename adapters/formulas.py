@@ -31,6 +31,7 @@ from lossparity.reference.arithmetic import (
 )
 from lossparity.reference.arithmetic import clip as bounded
 from lossparity.reference.binary import binary_cross_entropy_textbook, binary_cross_entropy_with_logits_textbook
+from lossparity.reference.boxes import Boxes, over
 from lossparity.reference.classification import cross_entropy_of, kl_div_textbook
 from lossparity.reference.core import Loss
 from lossparity.reference.elementary import clip_range
@@ -207,6 +208,14 @@ def log_of_ratio(input: Operand, target: Operand, log_target: bool, clip: Any) -
     if clip is not None:
         p, q = bounded(p, *clip_range(clip)), bounded(q, *clip_range(clip))
     return product(q, log(q / p))
+
+
+@formula("generalized_box_iou_loss")
+def giou_of_difference(boxes1: Operand, boxes2: Operand, eps: float) -> Operand:
+    """1 - (IoU - (C - U) / (C + eps)): for boxes without an area 1 / C - C / C^2 cancels in the slope."""
+    boxes = Boxes(boxes1, boxes2)
+    area = boxes.outer[0] * boxes.outer[1]
+    return 1.0 - (boxes.iou(eps) - over(area - boxes.union, area + eps))
 
 
 @formula("huber_loss")

@@ -87,7 +87,21 @@ def _flat(call: Call) -> bool:
     return any(bool(np.any(b[..., 1] == b[..., 3])) for b in (call.arguments["boxes1"], call.arguments["boxes2"]))
 
 
-@implements("generalized_box_iou_loss", "torchvision.ops.generalized_box_iou_loss", ALL, dialects=(_NO_BOXES,))
+@implements(
+    "generalized_box_iou_loss",
+    "torchvision.ops.generalized_box_iou_loss",
+    ALL,
+    dialects=(
+        _NO_BOXES,
+        Dialect(
+            "area-of-difference",
+            "(C - U) / (C + eps) is differentiated as it stands: of boxes with next to no area U both parts of its slope "
+            "in C are 1 / C, and no digit of their difference is left.",
+            SOURCE + "giou_loss.py",
+            computed_as=formulas.giou_of_difference,
+        ),
+    ),
+)
 def generalized_box_iou_loss(boxes1, boxes2, reduction, eps):  # type: ignore[no-untyped-def]
     return ops.generalized_box_iou_loss(boxes1, boxes2, reduction=reduction, eps=eps)
 

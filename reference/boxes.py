@@ -279,7 +279,7 @@ def _aspect(extent: Array) -> tuple[Array, Array]:
 # The textbook forms: areas of boxes, of their intersection and of the smallest box around both.
 
 
-class _Boxes:
+class Boxes:
     """Two boxes as operands: extents of each, of the intersection, of the enclosing box; areas."""
 
     def __init__(self, boxes1: Operand, boxes2: Operand) -> None:
@@ -295,15 +295,15 @@ class _Boxes:
 
     def iou(self, eps: float) -> Operand:
         """I / (U + eps)."""
-        return _over(self.intersection, self.union + eps)
+        return over(self.intersection, self.union + eps)
 
     def distance(self, eps: float) -> Operand:
         """The squared distance of the centres over the enclosing box's squared diagonal + eps."""
         (dx, dy), (width, height) = self.offset, self.outer
-        return _over(dx * dx + dy * dy, width * width + height * height + eps)
+        return over(dx * dx + dy * dy, width * width + height * height + eps)
 
 
-def _over(part: Operand, whole: Operand) -> Operand:
+def over(part: Operand, whole: Operand) -> Operand:
     """part / whole, and 0 where both are 0."""
     return where(whole > 0.0, part / whole, 0.0)
 
@@ -311,34 +311,34 @@ def _over(part: Operand, whole: Operand) -> Operand:
 @textbook(iou_loss)
 def iou_textbook(boxes1: Operand, boxes2: Operand, eps: float) -> Operand:
     """1 - I / (U + eps)."""
-    return 1.0 - _Boxes(boxes1, boxes2).iou(eps)
+    return 1.0 - Boxes(boxes1, boxes2).iou(eps)
 
 
 @textbook(generalized_box_iou_loss)
 def generalized_box_iou_textbook(boxes1: Operand, boxes2: Operand, eps: float) -> Operand:
-    """1 - (IoU - (C - U) / (C + eps))."""
-    boxes = _Boxes(boxes1, boxes2)
-    area = boxes.outer[0] * boxes.outer[1]
-    return 1.0 - (boxes.iou(eps) - _over(area - boxes.union, area + eps))
+    """1 - IoU + (1 - (U + eps) / (C + eps)): in C - U the slope of C would cancel where U is small."""
+    boxes = Boxes(boxes1, boxes2)
+    area = boxes.outer[0] * boxes.outer[1] + eps
+    return 1.0 - boxes.iou(eps) + where(area > 0.0, 1.0 - (boxes.union + eps) / area, 0.0)
 
 
 @textbook(distance_box_iou_loss)
 def distance_box_iou_textbook(boxes1: Operand, boxes2: Operand, eps: float) -> Operand:
     """1 - IoU + rho^2 / (c^2 + eps)."""
-    boxes = _Boxes(boxes1, boxes2)
+    boxes = Boxes(boxes1, boxes2)
     return 1.0 - boxes.iou(eps) + boxes.distance(eps)
 
 
 @textbook(complete_box_iou_loss)
 def complete_box_iou_textbook(boxes1: Operand, boxes2: Operand, eps: float, distance_eps: float | None) -> Operand:
     """DIoU loss + alpha v, v = (2 / pi (atan(w2 / h2) - atan(w1 / h1)))^2, alpha = v / (1 - IoU + v + eps)."""
-    boxes = _Boxes(boxes1, boxes2)
+    boxes = Boxes(boxes1, boxes2)
     first = eps if distance_eps is None else distance_eps
     iou = boxes.iou(first)
     (w1, h1), (w2, h2) = boxes.extent1, boxes.extent2
     turn = 2.0 / math.pi * (_angle(w2, h2) - _angle(w1, h1))
     v = where((w1 + h1 > 0.0) & (w2 + h2 > 0.0), turn * turn, 0.0)
-    trade_off = constant(_over(v, 1.0 - iou + v + eps))
+    trade_off = constant(over(v, 1.0 - iou + v + eps))
     return 1.0 - iou + boxes.distance(first) + trade_off * v
 
 
