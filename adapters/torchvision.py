@@ -95,8 +95,8 @@ def _flat(call: Call) -> bool:
         _NO_BOXES,
         Dialect(
             "area-of-difference",
-            "(C - U) / (C + eps) is differentiated as it stands: of boxes with next to no area U both parts of its slope "
-            "in C are 1 / C, and no digit of their difference is left.",
+            "(C - U) / (C + eps) is differentiated as it stands: of boxes with next to no area U both parts of its "
+            "slope in C are 1 / C, and no digit of their difference is left.",
             SOURCE + "giou_loss.py",
             computed_as=formulas.giou_of_difference,
         ),

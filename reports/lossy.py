@@ -41,6 +41,8 @@ def lost(checks: Checks) -> list[Lost]:
     lossy = checks.where(verdict=["lossy"])
     found = []
     for (loss, dtype), n in lossy.tally("loss", "dtype").items():
+        if dtype == "any":  # that a declaration is still needed
+            continue
         mine = lossy.where(loss=[loss], dtype=[dtype])
         error = np.nan_to_num(mine.numbers("error_ulp"), nan=math.inf)
         declared = dict.fromkeys(name for (names,) in mine.distinct("declared")[0] for name in names)
