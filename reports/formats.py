@@ -1,4 +1,4 @@
-"""What a comparison says, in the formats that people and programs read: text, JSON, Markdown, GitHub, JUnit, HTML.
+"""What a comparison says, in the formats that people and programs read: text, JSON, Markdown, GitHub, JUnit, CSV, HTML.
 
 Everything that comes from a record is data: no string of it can end a line, a tag, a command or a code span.
 """
@@ -18,6 +18,7 @@ from lossparity.reports.diff import Diff, Side, packages_changed
 from lossparity.reports.findings import explain_line, few, plural
 from lossparity.reports.gate import Decision, Judged, tally, unchanged
 from lossparity.reports.policy import Rule
+from lossparity.reports.tables import comparison_csv
 
 SHOWN = 10  # findings on a terminal, and annotations of each level, of which GitHub shows no more
 SUMMARY_LIMIT = 1024 * 1024  # bytes of a step summary: GitHub drops a larger one whole
@@ -280,6 +281,7 @@ FORMATS: dict[str, Callable[[Comparison], str]] = {
     "comment": comment,
     "github": github,
     "junit": junit,
+    "csv": comparison_csv,
     "html": html,
 }
 

@@ -38,7 +38,7 @@ class Lost:
 
 def lost(checks: Checks) -> list[Lost]:
     """For each loss and dtype in which there are lossy checks, what is lost."""
-    lossy = checks.where(verdict=["lossy"])
+    lossy = checks.take(checks.is_in("verdict", ["lossy"]) & checks.has("error_ulp"))
     found = []
     for (loss, dtype), n in lossy.tally("loss", "dtype").items():
         if dtype == "any":  # that a declaration is still needed

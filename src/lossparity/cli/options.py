@@ -30,7 +30,7 @@ def add_comparison(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="F[=FILE]",
-        help="text (default), json, markdown, comment, github, junit, html; into FILE, else printed (repeatable)",
+        help="text (default), json, markdown, comment, github, junit, csv, html; into FILE, else printed (repeatable)",
     )
     parser.add_argument("--backend", action="append", default=[], metavar="B", help="compare only B (repeatable)")
     parser.add_argument("--other-machine", action="store_true", help="compare records of other kinds of machine too")
