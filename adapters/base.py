@@ -236,12 +236,16 @@ class KnownIssue:
 
 @dataclass(frozen=True)
 class Unsupported:
-    """What an implementation does not offer, in these releases and modes (all: "", ()); `reason` says why."""
+    """What an implementation does not offer, in these releases and modes (all: "", ()); `reason` says why.
+
+    raises: the exception class with which it says so itself. It is asked then, and one that no longer refuses is stale.
+    """
 
     reason: str
     when: Callable[[Call], bool] = always
     versions: str = ""
     modes: tuple[str, ...] = ()
+    raises: str = ""
 
     def __post_init__(self) -> None:
         ranges(self.versions)
@@ -265,7 +269,7 @@ class Implementation:
     name: str
     function: Callable[..., Any]
     reductions: tuple[str, ...]
-    dtypes: tuple[str, ...] = ("float64", "float32")
+    dtypes: tuple[str, ...] = ("float64", "float32", "float16", "bfloat16")
     lacks: Mapping[str, str] = field(default_factory=dict)
     no_gradient: Mapping[str, str] = field(default_factory=dict)
     unsupported: tuple[Unsupported, ...] = ()

@@ -60,7 +60,8 @@ def loss_of(name: str) -> Loss:
 def sigmoid_slope_of_result(input: Operand) -> Operand:
     """The slope is (1 - p) p of the rounded p: no digit of 1 - p is left where p rounds to 1."""
     p = sigmoid_textbook(input)
-    return custom(p, (input, lambda g: g * ((1.0 - p) * p)))
+    p = with_slopes(p, (input, (1.0 - p) * p))  # so that the slope of the slope is of the rounded p as well
+    return with_slopes(p, (input, (1.0 - p) * p))
 
 
 @formula("softmax")

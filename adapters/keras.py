@@ -29,6 +29,7 @@ from lossparity.adapters.engines.tensorflow import (
     classes_last,
     zero_at_nan,
 )
+from lossparity.reference.precision import FORMATS
 
 IMPLEMENTATIONS: list[Implementation] = []
 implements = implementations(IMPLEMENTATIONS)
@@ -267,9 +268,9 @@ def accepts(name: str, reason: str, when: Callable[[Call], bool]) -> Dialect:
 
 def _bounds(call: Call) -> tuple[float, float]:
     """[epsilon, 1 - epsilon] as the dtype has it; in float32 the two are not alike."""
-    dtype = np.dtype(call.dtype).type
+    round_to = FORMATS[call.dtype].round
     epsilon = keras.backend.epsilon()
-    return float(dtype(epsilon)), float(dtype(1.0 - epsilon))
+    return float(round_to(epsilon)), float(round_to(1.0 - epsilon))
 
 
 # --- Regression

@@ -12,6 +12,7 @@ from sklearn import metrics
 from lossparity.adapters import engines
 from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue, Unsupported, implementations
 from lossparity.reference.core import REDUCTIONS
+from lossparity.reference.precision import FORMATS
 
 IMPLEMENTATIONS: list[Implementation] = []
 implements = implementations(IMPLEMENTATIONS)
@@ -199,8 +200,8 @@ def _log_loss(argument: str) -> tuple[Dialect, ...]:
     """What log_loss does to the probabilities, which are the reference's `argument`."""
 
     def clipped(call: Call, eps: float | None = None) -> tuple[float, float]:
-        eps = float(np.finfo(call.dtype).eps) if eps is None else eps
-        return float(np.dtype(call.dtype).type(eps)), float(np.dtype(call.dtype).type(1.0 - eps))
+        eps = 2.0 * FORMATS[call.dtype].unit if eps is None else eps
+        return float(FORMATS[call.dtype].round(eps)), float(FORMATS[call.dtype].round(1.0 - eps))
 
     def outside(call: Call, eps: float | None = None) -> bool:
         low, high = clipped(call, eps)

@@ -194,7 +194,7 @@ _FLOAT32 = Dialect(
     "Labels, predictions and weights are cast to float32, in which the value is computed and returned.",
     _V1_SOURCE + "#L257",
     dtype="float32",
-    when=lambda call: call.dtype == "float64",
+    when=lambda call: call.dtype != "float32",
 )
 _REDUCED_IN_FLOAT32 = Dialect(
     "float32-reduction",

@@ -285,7 +285,36 @@ _BCE = (
 )
 
 
-@implements("binary_cross_entropy", "torch.nn.functional.binary_cross_entropy", ALL, dialects=_BCE)
+_BCE_ISSUES = (
+    KnownIssue(
+        "floor-of-float16",
+        "The gradient of a right answer of 0 or 1 is NaN in float16: 1e-12, below which p (1 - p) is not to fall, is 0 "
+        "there, and 0 is divided by it.",
+        SOURCE + "aten/src/ATen/native/Loss.cpp",
+        versions=">=2.1",
+        symptom="nan",
+        aspects=("gradient:input",),
+        when=lambda call: call.dtype == "float16" and bool(_nearest_end(call) == 0.0),
+    ),
+    KnownIssue(
+        "second-plus-1e-12",
+        "The second derivative adds 1e-12 to p and to 1 - p before it divides by their squares: in float64 no more "
+        "than 12 digits are right, and near 0 and 1 none.",
+        SOURCE + "torch/csrc/autograd/FunctionsManual.cpp",
+        versions=">=2.0",
+        symptom="number",
+        aspects=("second",),
+    ),
+)
+
+
+@implements(
+    "binary_cross_entropy",
+    "torch.nn.functional.binary_cross_entropy",
+    ALL,
+    dialects=_BCE,
+    known_issues=_BCE_ISSUES,
+)
 def binary_cross_entropy(input, target, reduction, weight=None):  # type: ignore[no-untyped-def]
     return F.binary_cross_entropy(input, target, weight=weight, reduction=reduction)
 
@@ -296,6 +325,7 @@ def binary_cross_entropy(input, target, reduction, weight=None):  # type: ignore
     ALL,
     twin="torch.nn.functional.binary_cross_entropy",
     dialects=_BCE,
+    known_issues=_BCE_ISSUES,
 )
 def binary_cross_entropy_module(input, target, reduction, weight=None):  # type: ignore[no-untyped-def]
     return nn.BCELoss(weight=weight, reduction=reduction)(input, target)

@@ -87,12 +87,22 @@ def _flat(call: Call) -> bool:
     return any(bool(np.any(b[..., 1] == b[..., 3])) for b in (call.arguments["boxes1"], call.arguments["boxes2"]))
 
 
+_UPCAST = Dialect(
+    "float32-boxes",
+    "Boxes in float16 and bfloat16 are cast to float32, in which the value is computed and returned.",
+    SOURCE + "_utils.py",
+    dtype="float32",
+    when=lambda call: call.dtype in ("float16", "bfloat16"),
+)
+
+
 @implements(
     "generalized_box_iou_loss",
     "torchvision.ops.generalized_box_iou_loss",
     ALL,
     dialects=(
         _NO_BOXES,
+        _UPCAST,
         Dialect(
             "area-of-difference",
             "(C - U) / (C + eps) is differentiated as it stands: of boxes with next to no area U both parts of its "
@@ -106,7 +116,7 @@ def generalized_box_iou_loss(boxes1, boxes2, reduction, eps):  # type: ignore[no
     return ops.generalized_box_iou_loss(boxes1, boxes2, reduction=reduction, eps=eps)
 
 
-@implements("distance_box_iou_loss", "torchvision.ops.distance_box_iou_loss", ALL, dialects=(_NO_BOXES,))
+@implements("distance_box_iou_loss", "torchvision.ops.distance_box_iou_loss", ALL, dialects=(_NO_BOXES, _UPCAST))
 def distance_box_iou_loss(boxes1, boxes2, reduction, eps):  # type: ignore[no-untyped-def]
     return ops.distance_box_iou_loss(boxes1, boxes2, reduction=reduction, eps=eps)
 
@@ -117,6 +127,7 @@ def distance_box_iou_loss(boxes1, boxes2, reduction, eps):  # type: ignore[no-un
     ALL,
     dialects=(
         _NO_BOXES,
+        _UPCAST,
         Dialect(
             "eps-in-alpha-only",
             "eps reaches the trade-off alpha alone: the distance IoU loss inside is called without it, and takes 1e-7.",

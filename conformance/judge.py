@@ -118,6 +118,9 @@ class Judge:
         if why is not None:
             return Ruling("unsupported", why)
         outcome = self.outcome(implementation, case, check.dtype, check.device, check.mode, second)
+        refusal = self._refusal(implementation, case, check, outcome)
+        if refusal is not None:
+            return refusal
         if check.aspect == "error":
             canonical = compare_error(outcome)
         else:
@@ -129,6 +132,19 @@ class Judge:
             or self._known(implementation, case, check, outcome, canonical)
             or canonical
         )
+
+    def _refusal(self, implementation: Implementation, case: Case, check: Check, outcome: Outcome) -> Ruling | None:
+        """The ruling by what is declared to be refused: it is, or no longer is; None where nothing is declared."""
+        refusing = [each for each in implementation.unsupported if each.raises]
+        if not refusing:
+            return None
+        call = self.call(case, check.dtype, check.device, check.mode)
+        declared = next((each for each in refusing if applies(each, call)), None)
+        if declared is None:
+            return None
+        if is_a(outcome.error_of(check.aspect), declared.raises):
+            return Ruling("unsupported", f"{declared.reason}: {describe(outcome.error_of(check.aspect))}")
+        return Ruling("stale", f"declared to raise {declared.raises} here, and does not: {declared.reason}")
 
     def _outcome(
         self, implementation: Implementation, case: Case, dtype: str, device: str, mode: str, second: bool = False

@@ -489,6 +489,11 @@ def with_slopes(value: Operand, *slopes: tuple[Operand, Operand]) -> Operand:
     def times(slope: Operand) -> Callable[[Operand], Operand]:
         return lambda g: product(g, slope)
 
+    tape = value.tape
+    handwritten = getattr(tape.arithmetic, "handwritten", None)  # of dual numbers, whose tangents follow the slopes too
+    if handwritten is not None:
+        number = handwritten(value.number, [(x.number, slope.number) for x, slope in slopes])
+        value = Operand(tape, number, (), False, -1)
     return custom(value, *((x, times(slope)) for x, slope in slopes))
 
 

@@ -13,7 +13,7 @@ equal the second derivative does not exist; the tangent is that of one side, and
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -130,6 +130,10 @@ class Duals:
         a = self.parts
         of_y = None if y.tangent is None else a.product(x.value, y.tangent)
         return self._dual(a.product(x.value, y.value), _through(a.chain, x.tangent, y.value), of_y)
+
+    def handwritten(self, value: Dual, slopes: Sequence[tuple[Dual, Dual]]) -> Dual:
+        """A value whose tangent is that of the given slopes, not that of its operations."""
+        return self._dual(value.value, *(_through(self.parts.chain, x.tangent, slope.value) for x, slope in slopes))
 
     def chain(self, g: Dual, d: Dual) -> Dual:
         chain = self.parts.chain

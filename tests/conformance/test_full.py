@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lossparity.adapters.base import Answer, Implementation
+from lossparity.adapters.base import Answer, Implementation, Unsupported
 from lossparity.adapters.engines import Mode
 from lossparity.conformance.cases import CASES, DTYPES, NARROW, Case, digest, full
 from lossparity.conformance.data import given
@@ -213,3 +213,31 @@ def test_a_second_derivative_that_raises_is_an_error_and_leaves_the_gradient_alo
 def test_a_narrow_dtype_that_the_engine_does_not_have_is_unsupported(dtype: str) -> None:
     check = verdict(square, "value", dtype, REFUSED={("cpu", dtype): f"this toy has no {dtype}"})
     assert (check.verdict, check.reason) == ("unsupported", f"this toy has no {dtype}")
+
+
+# --- what is declared to be refused is asked
+
+
+def refusing(raises: bool) -> Any:
+    def half(input, target, reduction):  # type: ignore[no-untyped-def]
+        if raises and input.dtype == np.float16:
+            raise RuntimeError("\"mse_cpu\" not implemented for 'Half'")
+        return square(input, target, reduction)
+
+    toy = module(half)
+    refusal = Unsupported("no float16 on the CPU", lambda call: call.dtype == "float16", raises="RuntimeError")
+    toy.IMPLEMENTATIONS = [dataclasses.replace(toy.IMPLEMENTATIONS[0], unsupported=(refusal,))]
+    return toy
+
+
+@pytest.mark.usefixtures("own_cases")
+@pytest.mark.parametrize("raises", [True, False])
+def test_a_dtype_that_is_declared_to_be_refused_is_refused_or_stale(raises: bool) -> None:
+    toy = refusing(raises)
+    judge = Judge(toy, 0, {"toy": "1.0"})
+    for dtype, expected in (("float16", "unsupported" if raises else "stale"), ("float32", "match")):
+        found = [judge(check) for check in checks("toy", toy, Selection(dtypes=(dtype,))) if check.case == "plain-none"]
+        assert {each.verdict for each in found} == {expected}
+        if dtype == "float16":
+            assert all("no float16 on the CPU" in each.reason for each in found)
+            assert all(("not implemented for 'Half'" in each.reason) == raises for each in found)
