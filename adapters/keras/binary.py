@@ -1,0 +1,107 @@
+"""Keras' binary cross entropy, of probabilities and of logits."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+from lossparity.adapters import formulas
+from lossparity.adapters.base import Call, Dialect
+from lossparity.adapters.engines.tensorflow import zero_at_nan
+from lossparity.adapters.keras.shared import (
+    AVERAGE,
+    CLASS,
+    EMPTY,
+    FUNCTION,
+    NO_SAMPLES,
+    SOURCE,
+    SOURCE_2,
+    accepts,
+    bounds,
+    implements,
+    per_sample,
+    setup,
+)
+
+_CLIP = (
+    Dialect(
+        "clip",
+        "Probabilities are clipped to [1e-7, 1 - 1e-7], with no gradient beyond, and 1e-7 is added in both logarithms.",
+        SOURCE_2 + "backend.py",
+        parameters=lambda call: {"clip": bounds(call), "epsilon": keras.backend.epsilon()},
+        versions="<3",
+    ),
+    Dialect(
+        "clip",
+        "Probabilities are clipped to [1e-7, 1 - 1e-7], with no gradient beyond.",
+        SOURCE + "backend/tensorflow/nn.py",
+        parameters=lambda call: {"clip": bounds(call)},
+        when=lambda call: bool(np.any(np.clip(call.arguments["input"], *bounds(call)) != call.arguments["input"])),
+        versions=">=3.0",
+    ),
+)
+
+
+_DIFFERENCE = Dialect(
+    "log-of-difference",
+    "log(1 - p) is taken of a difference: of a p near 0 it has only the digits that p has beside 1.",
+    SOURCE + "backend/tensorflow/nn.py",
+    computed_as=formulas.log_of_difference,
+)
+
+
+def _outside(call: Call) -> bool:
+    return any(np.any((p < 0.0) | (p > 1.0)) for p in (call.arguments["input"], call.arguments["target"]))
+
+
+@implements(
+    "binary_cross_entropy",
+    "keras.losses.BinaryCrossentropy",
+    dialects=(
+        AVERAGE,
+        NO_SAMPLES,
+        *_CLIP,
+        _DIFFERENCE,
+        accepts("any-probability", "A number outside [0, 1] is not refused.", _outside),
+    ),
+    known_issues=(EMPTY, zero_at_nan("clip_by_value")),
+    **CLASS,
+)
+def binary_crossentropy_class(input, target, reduction, sample_weight=None):  # type: ignore[no-untyped-def]
+    loss = keras.losses.BinaryCrossentropy(**setup(input, reduction))
+    return loss(target, input, sample_weight=per_sample(sample_weight))
+
+
+@implements(
+    "binary_cross_entropy",
+    "keras.losses.binary_crossentropy",
+    twin="keras.losses.BinaryCrossentropy",
+    dialects=(AVERAGE, *_CLIP, _DIFFERENCE),
+    known_issues=(zero_at_nan("clip_by_value"),),
+    **FUNCTION,
+)
+def binary_crossentropy(input, target):  # type: ignore[no-untyped-def]
+    return keras.losses.binary_crossentropy(target, input)
+
+
+@implements(
+    "binary_cross_entropy_with_logits",
+    "keras.losses.BinaryCrossentropy",
+    dialects=(AVERAGE, NO_SAMPLES),
+    known_issues=(EMPTY,),
+    **CLASS,
+)
+def binary_crossentropy_of_logits_class(input, target, reduction, sample_weight=None):  # type: ignore[no-untyped-def]
+    loss = keras.losses.BinaryCrossentropy(from_logits=True, **setup(input, reduction))
+    return loss(target, input, sample_weight=per_sample(sample_weight))
+
+
+@implements(
+    "binary_cross_entropy_with_logits",
+    "keras.losses.binary_crossentropy",
+    twin="keras.losses.BinaryCrossentropy",
+    dialects=(AVERAGE,),
+    **FUNCTION,
+)
+def binary_crossentropy_of_logits(input, target):  # type: ignore[no-untyped-def]
+    return keras.losses.binary_crossentropy(target, input, from_logits=True)

@@ -1,0 +1,124 @@
+"""Keras' focal losses, of logits."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+from lossparity.adapters import formulas
+from lossparity.adapters.base import Dialect, KnownIssue
+from lossparity.adapters.keras.shared import (
+    AVERAGE,
+    CLASS,
+    EARLY,
+    EMPTY,
+    FUNCTION,
+    NO_SAMPLES,
+    PROBABILITIES_ONLY,
+    REDUCTIONS,
+    SOURCE,
+    accepts,
+    bounds,
+    implements,
+    per_sample,
+    setup,
+)
+
+_SATURATED = KnownIssue(
+    "saturated-nan",
+    "With gamma < 1 the gradient is NaN where the sigmoid rounds to 0 or 1: the power's slope is infinite there.",
+    "https://github.com/tensorflow/tensorflow/issues/70326",
+    versions=">=2.13",
+    symptom="nan",
+    aspects=("gradient",),
+    when=lambda call: call.arguments["gamma"] < 1.0 and bool(np.any(np.abs(call.arguments["inputs"]) > 16.0)),
+)
+
+
+_ROUNDED = Dialect(
+    "rounded-probability",
+    "1 - p and 1 - p_t are differences: where a prediction is right, the digits of the modulating factor go with the "
+    "logit, and beyond 37 (17 in float32) none is left.",
+    SOURCE + "losses/losses.py",
+    computed_as=formulas.focal_of_probability,
+)
+
+
+@implements(
+    "sigmoid_focal_loss",
+    "keras.losses.BinaryFocalCrossentropy",
+    dialects=(
+        AVERAGE,
+        NO_SAMPLES,
+        accepts("any-alpha", "An alpha above 1 is not refused.", lambda call: call.arguments["alpha"] > 1.0),
+        accepts("any-gamma", "A negative gamma is not refused.", lambda call: call.arguments["gamma"] < 0.0),
+        _ROUNDED,
+    ),
+    known_issues=(EMPTY, _SATURATED),
+    **CLASS,
+)
+def binary_focal_crossentropy_class(  # type: ignore[no-untyped-def]
+    inputs, targets, alpha, gamma, reduction, sample_weight=None
+):
+    balance = {"apply_class_balancing": True, "alpha": alpha} if alpha >= 0 else {}
+    loss = keras.losses.BinaryFocalCrossentropy(gamma=gamma, from_logits=True, **balance, **setup(inputs, reduction))
+    return loss(targets, inputs, sample_weight=per_sample(sample_weight))
+
+
+@implements(
+    "sigmoid_focal_loss",
+    "keras.losses.binary_focal_crossentropy",
+    twin="keras.losses.BinaryFocalCrossentropy",
+    dialects=(AVERAGE, _ROUNDED),
+    known_issues=(_SATURATED,),
+    **FUNCTION,
+)
+def binary_focal_crossentropy(inputs, targets, alpha, gamma):  # type: ignore[no-untyped-def]
+    balance = {"apply_class_balancing": True, "alpha": alpha} if alpha >= 0 else {}
+    return keras.losses.binary_focal_crossentropy(targets, inputs, gamma=gamma, from_logits=True, **balance)
+
+
+# --- Of classes
+
+
+@implements(
+    "softmax_focal_loss",
+    "keras.losses.CategoricalFocalCrossentropy",
+    tuple(REDUCTIONS),
+    unsupported=(*EARLY, PROBABILITIES_ONLY),
+    dialects=(
+        Dialect(
+            "clip",
+            "The softmax is clipped to [1e-7, 1 - 1e-7], with no gradient beyond.",
+            SOURCE + "losses/losses.py",
+            parameters=lambda call: {"clip": bounds(call)},
+        ),
+        accepts("any-gamma", "A negative gamma is not refused.", lambda call: call.arguments["gamma"] < 0.0),
+    ),
+)
+def categorical_focal_crossentropy_class(  # type: ignore[no-untyped-def]
+    input, target, alpha, gamma, reduction, sample_weight=None
+):
+    loss = keras.losses.CategoricalFocalCrossentropy(
+        alpha=alpha, gamma=gamma, from_logits=True, **setup(input, reduction)
+    )
+    return loss(target, input, sample_weight=sample_weight)
+
+
+@implements(
+    "softmax_focal_loss",
+    "keras.losses.categorical_focal_crossentropy",
+    ("none",),
+    twin="keras.losses.CategoricalFocalCrossentropy",
+    unsupported=(PROBABILITIES_ONLY,),
+    dialects=(
+        Dialect(
+            "clip",
+            "The softmax is clipped to [1e-7, 1 - 1e-7], with no gradient beyond.",
+            SOURCE + "losses/losses.py",
+            parameters=lambda call: {"clip": bounds(call)},
+        ),
+    ),
+)
+def categorical_focal_crossentropy(input, target, alpha, gamma):  # type: ignore[no-untyped-def]
+    return keras.losses.categorical_focal_crossentropy(target, input, alpha=alpha, gamma=gamma, from_logits=True)

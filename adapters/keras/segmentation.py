@@ -1,0 +1,38 @@
+"""Keras' Dice loss."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from lossparity.adapters.base import Dialect
+from lossparity.adapters.keras.shared import EARLY, REDUCTIONS, SOURCE, bounds, implements, setup
+
+_SMOOTH_BELOW = Dialect(
+    "smooth-below",
+    "1e-7 is added to the denominator alone, so that nothing anywhere is a loss of 1.",
+    SOURCE + "losses/losses.py",
+    parameters=lambda call: {"smooth": bounds(call)[0], "smooth_numerator": 0.0},
+)
+_DICE: dict[str, Any] = {
+    "dialects": (_SMOOTH_BELOW,),
+    "lacks": {"smooth": "its smooth term is always 1e-7"},
+    "versions": ">=3.4",  # before, there is none, or it takes no axis
+}
+
+
+@implements("dice_loss", "keras.losses.Dice", tuple(REDUCTIONS), unsupported=EARLY, **_DICE)
+def dice_class(input, target, reduction, axis):  # type: ignore[no-untyped-def]
+    return keras.losses.Dice(axis=axis, **setup(input, reduction))(target, input)
+
+
+@implements(
+    "dice_loss",
+    "keras.losses.dice",
+    ("none",),
+    twin="keras.losses.Dice",
+    **_DICE,
+)
+def dice(input, target, axis):  # type: ignore[no-untyped-def]
+    return keras.losses.dice(target, input, axis=axis)
