@@ -72,21 +72,22 @@ def compare_numbers(
     """The ruling on an array, element by element, in `dtype`; `limit` is the tolerance of each."""
     if got.shape != want.shape:
         return Ruling("mismatch", f"{aspect} has shape {got.shape}, want {want.shape}", result=_digest(got))
-    ulps = tolerance.ulp_error(got, want, dtype)
-    with np.errstate(all="ignore"):
-        nearest = FORMATS[dtype].round(want).astype(np.float64)
-        difference = np.abs(got.astype(np.float64) - np.where(np.isfinite(nearest), nearest, want))
-        margins = np.where(ulps == 0.0, 0.0, difference / limit)
-        margins = np.where(np.isnan(margins), np.inf, margins)
     if not got.size:
         return Ruling("match", "no elements: shape and dtype are all there is")
+    with np.errstate(all="ignore"):
+        nearest = FORMATS[dtype].round(want).astype(np.float64)
+        ulps = tolerance.ulp_error(got, want, dtype, nearest)
+        difference = np.abs(got.astype(np.float64) - np.where(np.isfinite(nearest), nearest, want))
+        margins = np.where(ulps == 0.0, 0.0, difference / limit)
+    margins[np.isnan(margins)] = np.inf
     # Where the form itself may overflow or divide by its own rounding, any number is as good; for infinity none is.
-    unbounded = np.broadcast_to(np.isinf(limit), want.shape) & (ulps > 0.0) & np.isfinite(nearest) & ~np.isnan(got)
-    if unbounded.all():
-        return Ruling(
-            "unsupported", f"computed in {dtype} the formula itself may be off by anything here", result=_digest(got)
-        )
-    margins = np.where(unbounded, 0.0, margins)  # nothing is said of an element without a bound
+    endless = np.isinf(limit)
+    if endless.any():
+        unbounded = np.broadcast_to(endless, want.shape) & (ulps > 0.0) & np.isfinite(nearest) & ~np.isnan(got)
+        if unbounded.all():
+            reason = f"computed in {dtype} the formula itself may be off by anything here"
+            return Ruling("unsupported", reason, result=_digest(got))
+        margins[unbounded] = 0.0  # nothing is said of an element without a bound
     margin, error = float(margins.max()), float(ulps.max())
     index = np.unravel_index(int((margins if margin > 1 else ulps).argmax()), want.shape)
     worst = {
@@ -115,6 +116,8 @@ def _digest(array: Array, shape: tuple[int, ...] | None = None) -> list[float]:
     flat = np.broadcast_to(array, array.shape if shape is None else shape).reshape(-1)
     if flat.size > DIGEST_SIZE:
         flat = flat[np.linspace(0, flat.size - 1, DIGEST_SIZE).astype(np.int64)]
+    if flat.dtype == np.float64:
+        return flat.tolist()  # Python's floats have those digits
     return [float(str(each)) for each in flat]
 
 

@@ -55,10 +55,10 @@ class Judge:
         self.kept = kept
         self.implementations = {(each.loss, each.name): each for each in module.IMPLEMENTATIONS}
         self.devices = tuple(self.engine.devices())
-        self.outcome = functools.lru_cache(maxsize=1024)(self._outcome)
+        self.outcome = functools.lru_cache(maxsize=4096)(self._outcome)
         self.expected = functools.lru_cache(maxsize=4096)(self._expected)
         self.expected_second = functools.lru_cache(maxsize=64)(self._expected_second)
-        self.call = functools.lru_cache(maxsize=64)(self._call)
+        self.call = functools.lru_cache(maxsize=4096)(self._call)
         self._heard: set[tuple[str, str]] = set()
         self._news: dict[str, list[str]] = {}
         self._compiled = dict.fromkeys(engines.compiled(self.engine), 0)
@@ -268,32 +268,16 @@ class Judge:
         if check.aspect.startswith("second:"):
             return self._compare_second(implementation, case, check, outcome, dialects)
         expected = self.expected(case, check.dtype, dialects)
-        dtypes = {"value": next((each.dtype for each in dialects if each.dtype), check.dtype)}
-        answers = {"value": outcome.value, **{f"gradient:{n}": g for n, g in outcome.gradients.items()}}
-        got = {name: array for name, array in answers.items() if array is not None}
-        want = {"value": expected.value, **{f"gradient:{n}": g for n, g in expected.gradients.items()}}
         if check.aspect in ("shape", "dtype"):
-            found: dict[str, Any] = {}
-            wrong = ""
-            for name, array in got.items():
-                # Autodiff gives a gradient in its argument's dtype.
-                is_shape, dtype = check.aspect == "shape", dtypes.get(name, check.dtype)
-                have, need = (
-                    (array.shape, want[name].shape) if is_shape else (outcome.dtypes.get(name, str(array.dtype)), dtype)
-                )
-                found[name] = list(have) if isinstance(have, tuple) else have
-                if have != need:
-                    wrong = wrong or f"{check.aspect} of {name} = {have}, want {need}"
-            return Ruling("mismatch" if wrong else "match", wrong, result=found)
-        if check.aspect not in got:
+            return _compare_kind(check, outcome, expected, dialects)
+        name = check.aspect.partition(":")[2]
+        got = outcome.gradients.get(name) if name else outcome.value
+        if got is None:
             return Ruling("mismatch", f"{check.aspect} = none, want one: the framework sees no path to the argument")
-        if check.aspect == "value":
-            limit = expected.value_tolerance
-        else:
-            limit = expected.gradient_tolerances[check.aspect.partition(":")[2]]
+        want = expected.gradients[name] if name else expected.value
+        limit = expected.gradient_tolerances[name] if name else expected.value_tolerance
         arguments = self.call(case, check.dtype).arguments
-        computed = precision(dialects, check.dtype)
-        return compare_numbers(check.aspect, got[check.aspect], want[check.aspect], limit, computed, arguments)
+        return compare_numbers(check.aspect, got, want, limit, precision(dialects, check.dtype), arguments)
 
     def _compare_second(
         self, implementation: Implementation, case: Case, check: Check, outcome: Outcome, dialects: tuple[Dialect, ...]
@@ -313,7 +297,7 @@ class Judge:
     def _compare_twin(self, implementation: Implementation, case: Case, check: Check, outcome: Outcome) -> Ruling:
         """Whether two entry points of one loss give the same bits."""
         twin = self.implementations[implementation.loss, implementation.twin or ""]
-        other = self.outcome(twin, case, check.dtype, check.device, check.mode)
+        other = self.outcome(twin, case, check.dtype, check.device, check.mode, False)
         if other.error is not None:
             reason = f"{twin.name} raised {describe(other.error)}; {implementation.name} did not"
             return Ruling("mismatch", reason, symptom="twin")
@@ -439,6 +423,30 @@ class Judge:
 def _verdict(dialects: tuple[Dialect, ...]) -> str:
     """The verdict on what agrees in these dialects."""
     return "lossy" if any(each.computed_as for each in dialects) else "dialect"
+
+
+def _compare_kind(
+    check: Check, outcome: Outcome, expected: tolerance.Expected, dialects: tuple[Dialect, ...]
+) -> Ruling:
+    """Shape or dtype of the value and of every gradient."""
+    dtypes = {"value": next((each.dtype for each in dialects if each.dtype), check.dtype)}
+    got = {"value": outcome.value, **{f"gradient:{n}": g for n, g in outcome.gradients.items()}}
+    want = {"value": expected.value, **{f"gradient:{n}": g for n, g in expected.gradients.items()}}
+    found: dict[str, Any] = {}
+    wrong = ""
+    for name, array in got.items():
+        if array is None:
+            continue
+        have: Any
+        need: Any
+        if check.aspect == "shape":
+            have, need = array.shape, want[name].shape
+        else:  # autodiff gives a gradient in its argument's dtype
+            have, need = outcome.dtypes.get(name) or str(array.dtype), dtypes.get(name, check.dtype)
+        found[name] = list(have) if isinstance(have, tuple) else have
+        if have != need:
+            wrong = wrong or f"{check.aspect} of {name} = {have}, want {need}"
+    return Ruling("mismatch" if wrong else "match", wrong, result=found)
 
 
 def _formula(dialects: tuple[Dialect, ...], dtype: str) -> tuple[Callable[..., Any] | None, str | None, str]:

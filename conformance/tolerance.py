@@ -136,16 +136,15 @@ def _conditioning(
     return value_spread, spreads
 
 
-def ulp_error(got: Array, want: Array, dtype: str) -> Array:
+def ulp_error(got: Array, want: Array, dtype: str, nearest: Array | None = None) -> Array:
     """|got - want| in units in the last place of `want` in `dtype`, per element; 0 for the same infinity or NaN.
 
-    A result beyond the largest number of `dtype` is the infinity there.
+    A result beyond the largest number of `dtype` is the infinity there. nearest: `want` in it, where that is known.
     """
     given = FORMATS[dtype]
     with np.errstate(all="ignore"):
-        rounded = given.round(want).astype(np.float64)
-        error = np.abs(got.astype(np.float64) - want) / given.spacing(want)
-        same = (got == want) | (np.isinf(rounded) & (got == rounded)) | (np.isnan(got) & np.isnan(want))
-        error = np.where(same, 0.0, np.where(np.isnan(error), np.inf, error))
-    result: Array = error
-    return result
+        rounded = given.round(want).astype(np.float64) if nearest is None else nearest
+        error = np.asarray(np.abs(got.astype(np.float64) - want) / given.spacing(want))
+        error[np.isnan(error)] = np.inf
+        error[(got == want) | (np.isinf(rounded) & (got == rounded)) | (np.isnan(got) & np.isnan(want))] = 0.0
+    return error

@@ -734,6 +734,24 @@ def test_the_declarations_of_an_entry_point_that_is_gone_are_not_stale() -> None
 # --- twin
 
 
+def test_no_call_is_made_twice() -> None:
+    """Neither for another aspect nor for the twin."""
+    calls: list[Any] = []
+
+    @functools.wraps(mse)
+    def counted(**arguments: Any) -> Any:
+        calls.append(arguments)
+        return mse(**arguments)
+
+    reductions = ("none", "mean", "sum")
+    module = backend(counted, Implementation("mse_loss", "toy.other", counted, reductions), twin="toy.other")
+    plan = list(checks("toy", module, Selection()))
+    judge = Judge(module, 0, {"toy": "1.5"})
+    decided = [check for check in map(judge, plan) if check.verdict != "unsupported"]
+    assert {check.verdict for check in decided} == {"match"}
+    assert len(calls) == len({(check.implementation, check.case, check.dtype) for check in decided})
+
+
 def test_a_twin_must_give_the_same_bits() -> None:
     def the_class(function: Callable[..., Any]) -> Implementation:
         return Implementation("mse_loss", "toy.Class", function, ("none", "mean", "sum"))
