@@ -23,9 +23,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lossparity.conformance import packed
-
-Whole = NDArray[np.int64]
-Floats = NDArray[np.float64]
+from lossparity.conformance.tables import (
+    OF_CALL,
+    OF_LINE,
+    OF_MEASURED,
+    PARTS,
+    Floats,
+    Interned,
+    JoinedWords,
+    Tables,
+    Vectors,
+    Whole,
+    behind,
+    combined,
+    offsets,
+)
 
 
 @dataclass(frozen=True)
@@ -69,79 +81,8 @@ class Check:
 
 
 CHECK_FIELDS = tuple(f.name for f in dataclasses.fields(Check))
-PARTS = ("loss", "implementation", "case", "dtype", "device", "mode", "aspect")  # of a check's ID
-OF_CALL = ("loss", "backend", "implementation", "case", "dtype", "device", "mode")
-OF_LINE = ("aspect", "verdict", "reason", "declared", "result")  # result: of checks without numbers
 _PLACE = ("index", "got", "want", "tolerance", "at")
 _BLOCK = 4096  # checks that are made at a time
-_LARGEST = 2**62
-
-
-@dataclass
-class Tables:
-    """What the rows of `Checks` point into.
-
-    words: for each of OF_CALL and OF_LINE what its numbers stand for: text; lists of names for `declared`; anything
-        that JSON holds for `result`.
-    calls: OF_CALL of each call, as numbers into words. seconds: of each call.
-    lines: OF_LINE of each way in which a check came out, and whether it is `measured`: has a row of numbers.
-    error_ulp, margin (NaN where there is none, or it is one), has_error, has_margin: of each measured check, as are
-    result, limits (rows of `results` and `tolerances`, -1 for none), place (a row of `places`, -1 for none), and got
-        and tolerance there.
-    results, tolerances: lists of floats. places: JSON of [index, want, inputs], or of a `worst` that has another form.
-    ids: those that are not made of the check's parts, by row.
-    """
-
-    words: dict[str, list[Any]]
-    calls: dict[str, Whole]
-    seconds: Floats
-    lines: dict[str, Whole]
-    error_ulp: Floats
-    has_error: NDArray[np.bool_]
-    margin: Floats
-    has_margin: NDArray[np.bool_]
-    result: Whole
-    limits: Whole
-    place: Whole
-    got: Floats
-    tolerance: Floats
-    results: Vectors
-    tolerances: Vectors
-    places: list[str]
-    ids: dict[int, str]
-
-
-@dataclass
-class Vectors:
-    """Lists of floats, end to end: list i is values[starts[i]:starts[i + 1]]."""
-
-    values: Floats
-    starts: Whole
-
-    @classmethod
-    def of(cls, values: Floats, sizes: Whole) -> Vectors:
-        """From all numbers and the length of each list."""
-        starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
-        if len(values) != starts[-1]:
-            raise ValueError(f"lists of {starts[-1]} numbers together have {len(values)}")
-        return cls(values, starts)
-
-    @property
-    def sizes(self) -> Whole:
-        """The length of each list."""
-        return np.diff(self.starts)
-
-    def __len__(self) -> int:
-        return len(self.starts) - 1
-
-    def lists(self, rows: Whole) -> list[list[float] | None]:
-        """Some of the lists; None for row -1."""
-        starts, ends = self.starts[rows].tolist(), self.starts[rows + 1].tolist()
-        values = self.values
-        return [
-            values[start:end].tolist() if row >= 0 else None
-            for row, start, end in zip(rows.tolist(), starts, ends, strict=True)
-        ]
 
 
 class Checks(Sequence[Check]):
@@ -159,6 +100,43 @@ class Checks(Sequence[Check]):
     def of(cls, checks: Iterable[Check]) -> Checks:
         """These checks as columns. TypeError for what a record cannot hold."""
         return checks if isinstance(checks, Checks) else _packed(checks)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Checks]) -> Checks:
+        """The checks of several sequences, one behind the other; what their tables share stays there twice."""
+        tables = [part.tables for part in parts]
+        calls, lines = JoinedWords(tables, OF_CALL), JoinedWords(tables, OF_LINE)
+        results, tolerances = ([getattr(each, name) for each in tables] for name in ("results", "tolerances"))
+        stood = [np.arange(len(part)) if part.rows is None else part.rows for part in parts]
+        before = offsets([int(rows.max(initial=-1)) + 1 for rows in stood])
+        return cls(
+            Tables(
+                words={**calls.words, **lines.words},
+                calls={name: calls.column(name, [each.calls[name] for each in tables]) for name in OF_CALL},
+                seconds=np.concatenate([each.seconds for each in tables]),
+                lines={
+                    **{name: lines.column(name, [each.lines[name] for each in tables]) for name in OF_LINE},
+                    "measured": np.concatenate([each.lines["measured"] for each in tables]),
+                },
+                **{name: np.concatenate([getattr(each, name) for each in tables]) for name in OF_MEASURED},
+                result=behind([each.result for each in tables], [len(each) for each in results]),
+                limits=behind([each.limits for each in tables], [len(each) for each in tolerances]),
+                place=behind([each.place for each in tables], [len(each.places) for each in tables]),
+                results=Vectors.joined(results),
+                tolerances=Vectors.joined(tolerances),
+                places=[place for each in tables for place in each.places],
+                ids={
+                    start + row: identifier
+                    for start, rows, each in zip(before, stood, tables, strict=True)
+                    for row, identifier in each.ids.items()
+                    if row <= rows.max(initial=-1)
+                },
+            ),
+            behind([part.call for part in parts], [len(each.seconds) for each in tables]),
+            behind([part.line for part in parts], [len(each.lines["measured"]) for each in tables]),
+            behind([part.measured for part in parts], [len(each.got) for each in tables]),
+            np.concatenate([start + rows for start, rows in zip(before, stood, strict=True)]),
+        )
 
     def whole(self) -> Checks:
         """The same checks, with tables that hold nothing else."""
@@ -236,6 +214,13 @@ class Checks(Sequence[Check]):
         for row in np.flatnonzero(self.odd()).tolist():
             found[row] = self.tables.ids[row if self.rows is None else int(self.rows[row])]
         return found
+
+    def numbered(self) -> Whole:
+        """A number for each check's ID."""
+        if self.odd().any():
+            number = Interned()
+            return np.array([number[identifier] for identifier in self.ids()], dtype=np.int64)
+        return combined([(codes, len(words)) for words, codes in map(self.codes, PARTS)])
 
     def odd(self) -> NDArray[np.bool_]:
         """Whether each check's ID is not made of its parts."""
@@ -318,18 +303,6 @@ class Checks(Sequence[Check]):
             yield worst
 
 
-def combined(columns: Sequence[tuple[Whole, int]]) -> Whole:
-    """A number for each row's combination of codes; each column comes with a size that its codes are below."""
-    total, size = np.zeros(len(columns[0][0]), np.int64), 1
-    for codes, n in columns:
-        if size * n > _LARGEST:
-            total = np.unique(total, return_inverse=True)[1].reshape(-1)
-            size = len(total)
-        total = total * n + codes
-        size *= n
-    return total
-
-
 def _fill(column: list[Any], places: Iterable[int], values: Iterable[Any]) -> None:
     for place, value in zip(places, values, strict=True):
         column[place] = value
@@ -342,19 +315,11 @@ def _with_none(numbers: Floats, has: NDArray[np.bool_]) -> list[float | None]:
 # --- From checks to columns
 
 
-class _Interned(dict[Any, int]):
-    """Each key's number, in order of appearance."""
-
-    def __missing__(self, key: Any) -> int:
-        number = self[key] = len(self)
-        return number
-
-
 class _Lists:
     """Lists of floats, each kept once."""
 
     def __init__(self) -> None:
-        self.numbers = _Interned()
+        self.numbers = Interned()
 
     def add(self, numbers: Any) -> int:
         """The number of this list; -1 where it is none of floats. In a file, infinities and NaN may be words."""
@@ -407,7 +372,7 @@ def no_collection() -> Iterator[None]:
 
 @no_collection()
 def _packed(checks: Iterable[Check]) -> Checks:
-    calls, lines, objects, places = [], _Interned(), _Values(), _Values()
+    calls, lines, objects, places = [], Interned(), _Values(), _Values()
     results, tolerances = _Lists(), _Lists()
     seconds: list[float] = []
     call, line, measured = array("q"), array("q"), array("q")
@@ -445,7 +410,7 @@ def _packed(checks: Iterable[Check]) -> Checks:
                 place = places.add(dict(worst))
         limits = -1 if check.limits is None else tolerances.add(check.limits)
         numbers.append((error, margin, result, limits, place, got, tolerance))
-    words: dict[str, _Interned] = {name: _Interned() for name in (*OF_CALL, *OF_LINE)}
+    words: dict[str, Interned] = {name: Interned() for name in (*OF_CALL, *OF_LINE)}
     of_calls = {
         name: np.array([table[key[at]] for key in calls], dtype=np.int64)
         for at, (name, table) in enumerate((name, words[name]) for name in OF_CALL)

@@ -21,7 +21,7 @@ from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue, 
 from lossparity.adapters.engines import NotCompiledError
 from lossparity.conformance import tolerance, warned
 from lossparity.conformance.cases import CASES, Case
-from lossparity.conformance.checks import PARTS, Check
+from lossparity.conformance.checks import Check
 from lossparity.conformance.compare import (
     Outcome,
     Ruling,
@@ -36,6 +36,7 @@ from lossparity.conformance.describe import DEFINITIONS
 from lossparity.conformance.execution.expectations import Expectations
 from lossparity.conformance.matrix import applies, everything, gradients_of, unsupported
 from lossparity.conformance.second import Second, expect_second
+from lossparity.conformance.tables import PARTS
 from lossparity.reference.core import Gradients
 
 

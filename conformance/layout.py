@@ -17,19 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lossparity.conformance.checks import (
-    CHECK_FIELDS,
-    OF_CALL,
-    OF_LINE,
-    PARTS,
-    Check,
-    Checks,
-    Floats,
-    Tables,
-    Vectors,
-    Whole,
-)
+from lossparity.conformance.checks import CHECK_FIELDS, Check, Checks
 from lossparity.conformance.packed import Budget, decimals, floats, lines, read, whole
+from lossparity.conformance.tables import OF_CALL, OF_LINE, PARTS, Floats, Tables, Vectors, Whole
 
 MAX_COLUMNS = 2**30  # bytes that the columns of one record may take: four times what a million checks do
 _EXPLICIT, _AS_IS, _AS_FLOAT32, _MOST = 1, 2, 130, 128

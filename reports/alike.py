@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lossparity.conformance.checks import PARTS, Checks, Floats, Vectors, Whole, combined
+from lossparity.conformance.checks import Checks
+from lossparity.conformance.tables import PARTS, Floats, Vectors, Whole, combined
 from lossparity.reports.changes import RAN
 from lossparity.reports.findings import HOLDING
 from lossparity.reports.movement import DRIFT_MARGIN, DRIFT_ULP, roundoffs, usual_by_check

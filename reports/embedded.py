@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 
 from lossparity.conformance import packed
-from lossparity.conformance.checks import OF_CALL, Checks, Floats, Whole
+from lossparity.conformance.checks import Checks
 from lossparity.conformance.layout import outcomes
 from lossparity.conformance.record import VERDICTS, Run
+from lossparity.conformance.tables import OF_CALL, Floats, Whole
 from lossparity.reports.findings import SEVERITY
 from lossparity.reports.prose import clip
 

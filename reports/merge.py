@@ -7,7 +7,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lossparity.conformance.record import Check, Run
+import numpy as np
+
+from lossparity.conformance.record import Checks, Run
 from lossparity.conformance.warned import with_warnings
 from lossparity.reports.findings import WHOLE, commands, mapping
 
@@ -40,7 +42,7 @@ def merge(runs: Sequence[Run]) -> Run:
         environment=_environment(runs),
         seed=runs[0].seed,
         command=[word for i, command in enumerate(made_by) for word in (("&&", *command) if i else command)],
-        checks=_in_order(_checks(runs), runs),
+        checks=_checks(runs),
         started=min((run.started for run in runs if run.started), default=""),
         seconds=sum(run.seconds for run in runs),
         losses=_union("loss", [run.losses for run in runs]),
@@ -61,40 +63,57 @@ def _agree(what: str, values: Sequence[Any], remedy: str) -> None:
             )
 
 
-def _checks(runs: Sequence[Run]) -> list[Check]:
-    """Each check once, in the order of the records; a backend that ran anywhere is no longer absent."""
-    ran = {check.backend for run in runs for check in run.checks if check.verdict != "not-run"}
-    found: dict[str, tuple[Check, int]] = {}
-    for number, run in enumerate(runs, start=1):
-        for check in run.checks:
-            if check.loss == WHOLE and check.verdict == "not-run" and check.backend in ran:
-                continue
-            if check.id not in found or found[check.id][0].verdict == "not-run":
-                found[check.id] = check, number
-                continue
-            earlier, where = found[check.id]
-            if check.verdict not in (earlier.verdict, "not-run"):
-                raise MergeError(
-                    f"cannot merge: check {check.id} is {earlier.verdict} in record {where} and {check.verdict} in "
-                    f"record {number}; compare such records with `lossparity diff`"
-                )
-    return [check for check, _ in found.values()]
+def _checks(runs: Sequence[Run]) -> Checks:
+    """Each check once, in the order of the records; a backend that ran anywhere is no longer absent.
 
-
-def _in_order(checks: list[Check], runs: Sequence[Run]) -> list[Check]:
-    """The checks of a backend that ran in shards as its plan has them, and each backend's together."""
-    positions: dict[str, int] = {}
-    for run in runs:
+    The checks of a backend that ran in shards stand as its plan has them, and each backend's together.
+    """
+    parts = [Checks.of(run.checks) for run in runs]
+    checks = Checks.joined(parts)
+    number = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    not_run = checks.is_in("verdict", ["not-run"])
+    ran = {name for (name,) in checks.take(~not_run).tally("backend")}
+    absent = checks.is_in("loss", [WHOLE]) & not_run & checks.is_in("backend", ran)
+    rows = np.flatnonzero(~absent)
+    # By ID: the first that ran stands for it, or else the last, at the place of the first.
+    _, first, same = np.unique(checks.numbered()[rows], return_index=True, return_inverse=True)
+    same = same.reshape(-1)
+    stands = np.zeros(len(first), np.int64)
+    stands[same] = rows
+    decided = ~not_run[rows]
+    stands[same[decided][::-1]] = rows[decided][::-1]
+    _, verdicts = checks.codes("verdict")
+    differing = np.flatnonzero(decided & (verdicts[rows] != verdicts[stands[same]]))
+    if len(differing):
+        earlier, later = (checks[int(row)] for row in (stands[same[differing[0]]], rows[differing[0]]))
+        where, there = (int(number[row]) + 1 for row in (stands[same[differing[0]]], rows[differing[0]]))
+        raise MergeError(
+            f"cannot merge: check {later.id} is {earlier.verdict} in record {where} and {later.verdict} in "
+            f"record {there}; compare such records with `lossparity diff`"
+        )
+    positions = np.full(len(checks), -1)
+    backends, of = checks.codes("backend")
+    whole = checks.is_in("loss", [WHOLE])
+    for i, run in enumerate(runs):
         for name, line in run.backends.items():
             if part := mapping(line).get("part"):
-                own = [check.id for check in run.checks if check.backend == name and check.loss != WHOLE]
-                positions.update(
-                    zip(own, (i for start, stop in part["ranges"] for i in range(start, stop)), strict=True)
-                )
-    if not positions:
-        return checks
-    backends = {name: number for number, name in enumerate(dict.fromkeys(check.backend for check in checks))}
-    return sorted(checks, key=lambda check: (backends[check.backend], positions.get(check.id, -1)))
+                own = np.flatnonzero((number == i) & checks.is_in("backend", [name]) & ~whole)
+                ranges = [np.arange(start, stop) for start, stop in part["ranges"]]
+                at = np.concatenate([np.zeros(0, np.int64), *ranges])
+                if len(at) != len(own):
+                    raise MergeError(
+                        f"cannot merge: record {i + 1} says that it has {len(at):,} checks of {name}, and has "
+                        f"{len(own):,}; run that shard again"
+                    )
+                positions[own] = at
+    order = np.argsort(first)
+    if (positions >= 0).any():
+        of_group = np.full(len(first), -1)
+        np.maximum.at(of_group, same, positions[rows])
+        appears = np.full(len(backends), len(rows))
+        np.minimum.at(appears, of[rows], np.arange(len(rows)))
+        order = np.lexsort((first, of_group, appears[of[stands]]))
+    return checks.take(stands[order])
 
 
 def _part(name: str, lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

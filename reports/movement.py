@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from lossparity.conformance.checks import Floats, Whole
 from lossparity.conformance.record import Check, Checks, Run
+from lossparity.conformance.tables import Floats, Whole
 from lossparity.reports.findings import HOLDING, mapping
 
 DRIFT_FACTOR = 4.0

@@ -21,8 +21,8 @@ import pytest
 
 import lossparity
 from lossparity.conformance import layout, packed, record
-from lossparity.conformance.checks import combined
 from lossparity.conformance.record import VERDICTS, Check, Checks, RecordError, Run
+from lossparity.conformance.tables import combined
 
 
 def check(**changed: Any) -> Check:
@@ -408,6 +408,26 @@ def test_columns_answer_as_a_loop_over_the_checks_does() -> None:
     assert [combinations[i] for i in which] == [(c.implementation, c.dtype, c.aspect) for c in wanted]
     assert Checks.of([]).tally("verdict") == {}
     assert len(found.where(verdict=())) == 0
+
+
+def test_checks_behind_one_another_are_those_of_one_sequence(tmp_path: Path) -> None:
+    """Whole sequences and selections, with tables of their own and other IDs; and what is saved is the same bytes."""
+    lists = [made_up(900, 1), made_up(700, 2), [], made_up(500, 1)]
+    lists[1] += [
+        dataclasses.replace(lists[1][0], id=f"result/{i}", result=each) for i, each in enumerate(['["a"]', ["a"]])
+    ]
+    parts = [Checks.of(each) for each in lists]
+    parts[1] = parts[1].take(np.arange(40, len(parts[1])))
+    lists[1] = lists[1][40:]
+    joined, whole = Checks.joined(parts), [each for part in lists for each in part]
+    assert len(joined) == len(whole)
+    assert all(same(mine, its) for mine, its in zip(joined, whole, strict=True))
+    assert joined.tally("verdict", "dtype") == Counter((each.verdict, each.dtype) for each in whole)
+    numbers = joined.numbered()
+    ids = [each.id for each in whole]
+    assert len(set(zip(numbers.tolist(), ids, strict=True))) == len(set(ids)) == len(set(numbers.tolist()))
+    one, other = make(*whole), dataclasses.replace(make(), checks=joined)
+    assert record.save(one, tmp_path / "a.json").read_bytes() == record.save(other, tmp_path / "b.json").read_bytes()
 
 
 def test_combinations_are_told_apart_however_many_there_might_be() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +196,40 @@ def test_shards_become_the_record_of_the_whole(order: tuple[int, ...]) -> None:
     assert "part" not in merged.backends["a"]
     assert merged.selection == {"losses": []}
     assert merged.command == ["lossparity", "run"]
+
+
+def test_a_merge_is_what_a_look_at_each_check_makes() -> None:
+    """The rule check by check, on records that overlap, ran or did not, with IDs of their own."""
+    draw = random.Random(3)  # noqa: S311  made-up numbers
+    for _ in range(20):
+        records = []
+        for _ in range(3):
+            checks = [
+                check(f"c{i}/float64/{aspect}", draw.choice(["match", "not-run"]), backend=backend, name=f"{backend}.f")
+                for backend in draw.sample(["a", "b", "c"], 2)
+                for i in range(6)
+                for aspect in ("shape", "value")
+                if draw.random() < 0.7
+            ]
+            if draw.random() < 0.5:
+                checks = [dataclasses.replace(each, id=f"odd/{each.id}") for each in checks]
+            whole = Check("*/d", "*", "d", *["*"] * 6, verdict=draw.choice(["not-run", "crashed"]))
+            records.append(run(*checks, *([whole] if draw.random() < 0.5 else [])))
+        ran = {each.backend for made in records for each in made.checks if each.verdict != "not-run"}
+        found: dict[str, Check] = {}
+        for each in (each for made in records for each in made.checks):
+            if each.loss == "*" and each.verdict == "not-run" and each.backend in ran:
+                continue
+            if each.id not in found or found[each.id].verdict == "not-run":
+                found[each.id] = each
+        assert list(merge(records).checks) == list(found.values())
+
+
+def test_a_shard_that_lost_checks_is_told() -> None:
+    shard = shard_of(1, 2)
+    shard.checks = list(shard.checks)[1:]
+    with pytest.raises(ValueError, match="record 1 says that it has 4 checks of a, and has 3"):
+        merge([shard, shard_of(2, 2)])
 
 
 def test_a_shard_may_be_merged_twice() -> None:
