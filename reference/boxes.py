@@ -336,12 +336,13 @@ def complete_box_iou_textbook(boxes1: Operand, boxes2: Operand, eps: float, dist
     first = eps if distance_eps is None else distance_eps
     iou = boxes.iou(first)
     (w1, h1), (w2, h2) = boxes.extent1, boxes.extent2
-    turn = 2.0 / math.pi * (_angle(w2, h2) - _angle(w1, h1))
+    pi = 4.0 * atan(boxes1.lift(1.0))  # the arithmetic's own
+    turn = 2.0 / pi * (_angle(w2, h2, pi) - _angle(w1, h1, pi))
     v = where((w1 + h1 > 0.0) & (w2 + h2 > 0.0), turn * turn, 0.0)
     trade_off = constant(over(v, 1.0 - iou + v + eps))
     return 1.0 - iou + boxes.distance(first) + trade_off * v
 
 
-def _angle(w: Operand, h: Operand) -> Operand:
+def _angle(w: Operand, h: Operand, pi: Operand) -> Operand:
     """atan(w / h), which is pi / 2 at h = 0."""
-    return where(w > h, 0.5 * math.pi - atan(h / w), atan(w / h))
+    return where(w > h, 0.5 * pi - atan(h / w), atan(w / h))

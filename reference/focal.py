@@ -328,7 +328,7 @@ def sigmoid_focal_textbook(
         ce = -(product(y, log(c)) + product(1.0 - y, log1p(-c)))
     terms = power(y * no + (1.0 - y) * yes, gamma) * ce
     if alpha >= 0.0:
-        terms = (alpha * y + (1.0 - alpha) * (1.0 - y)) * terms
+        terms = (alpha * y + (y.lift(1.0) - alpha) * (1.0 - y)) * terms
     if weight is not None and weight.ndim == 1 and inputs.ndim > 1:
         weight = weight.reshape(-1, *(1,) * (inputs.ndim - 1))
     return weighted(terms, weight)

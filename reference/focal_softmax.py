@@ -124,7 +124,7 @@ def softmax_focal_textbook(
     x = input.moveaxis(axis, -1)
     classes = x.shape[-1]
     y = target.moveaxis(axis, -1) if isinstance(target, Operand) else one_hot(target, classes)
-    y = y + label_smoothing * (1.0 / classes - y) if label_smoothing else y
+    y = y + label_smoothing * (x.lift(1.0) / float(classes) - y) if label_smoothing else y
     z = x - constant(largest(x, -1)) if from_logits else x
     e = exp(z) if from_logits else x
     whole = e.sum(axis=-1, keepdims=True)

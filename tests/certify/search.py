@@ -57,6 +57,10 @@ class Subject:
     regimes: Mapping[str, Regime]
     fixed: tuple[str, ...] = ()
     domain: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    name: str = ""  # of a dialect that is a function of its own; the loss's where there is none
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", self.name or self.loss.name)
 
     def holds(self, point: Point) -> bool:
         return all(

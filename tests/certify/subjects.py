@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from certify import classification
+from certify import boxes, classification, focal, regression
 from certify.search import Subject
 
-SUBJECTS: list[Subject] = [*classification.SUBJECTS]
+SUBJECTS: list[Subject] = [
+    *regression.SUBJECTS,
+    *classification.SUBJECTS,
+    *focal.SUBJECTS,
+    *boxes.SUBJECTS,
+]

@@ -9,7 +9,7 @@ from certify.subjects import SUBJECTS
 from exact import mp
 
 
-@pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.loss.name)
+@pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.name)
 def test_textbook_form_is_the_definition(subject: Subject) -> None:
     compared = 0
     for regime in subject.regimes.values():
