@@ -30,7 +30,7 @@ from lossparity.reference.blocks import in_blocks
 from lossparity.reference.core import Array, Flag, Gradients, Number, Real, Terms, loss, textbook
 from lossparity.reference.elementary import clip_range
 from lossparity.reference.focal_scales import quality_sizes, sigmoid_sizes, varifocal_sizes
-from lossparity.reference.twofold import Twofold, two_sum
+from lossparity.reference.twofold import Twofold, either, two_sum
 
 _UNIT = Real(differentiable=True, minimum=0.0, maximum=1.0)
 _CLIP = Real(minimum=0.0, maximum=1.0, constant=True)
@@ -58,7 +58,7 @@ class _Binary:
         self.e = Twofold(e, np.where(e > 0.5, self.less - (e - 1.0), 0.0))
         whole = 1.0 + e
         self.whole = Twofold(whole, (e - (whole - 1.0)) + self.e.low)  # 1 + e, exact: e is at most 1
-        self.against, self.agreeing = _either(self.positive, no, yes), _either(self.positive, yes, no)
+        self.against, self.agreeing = either(self.positive, no, yes), either(self.positive, yes, no)
         self.ce: Array = self.size * self.against.high + np.log1p(e)
 
     def error(self) -> Twofold:
@@ -75,12 +75,8 @@ class _Binary:
 
     def probabilities(self) -> tuple[Twofold, Array]:
         """p and 1 - p."""
-        p = _either(self.positive, _ONE, self.e).over(self.whole)
+        p = either(self.positive, _ONE, self.e).over(self.whole)
         return p, np.where(self.positive, self.e.high, 1.0) / self.whole.high
-
-
-def _either(condition: Array, one: Twofold, other: Twofold) -> Twofold:
-    return Twofold(np.where(condition, one.high, other.high), np.where(condition, one.low, other.low))
 
 
 def _at(x: Twofold, places: Array) -> Twofold:
@@ -362,7 +358,7 @@ def quality_focal_loss(input: Any, target: Any, beta: float = 2.0, reduction: st
         b = _Binary(x, Twofold(y), _complement(y))
         error = b.error()
         opposed = error.high < 0.0
-        rest = _either(opposed, Twofold(-error.high, -error.low), error)
+        rest = either(opposed, Twofold(-error.high, -error.low), error)
         sign = b.sign * np.sign(error.high)
         saturated = (b.against.high == 0.0) & (b.size > _SATURATED)
         sign = np.where(saturated, -b.sign, sign)  # though p - y has underflowed

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from lossparity.reference.activations import entries, from_rows, shifted_exponentials, to_rows
+from lossparity.reference.activations import entries, from_rows, to_rows
 from lossparity.reference.arithmetic import (
     Operand,
     constant,
@@ -22,7 +21,8 @@ from lossparity.reference.arithmetic import (
 from lossparity.reference.arithmetic import clip as bounded
 from lossparity.reference.blocks import in_blocks
 from lossparity.reference.core import Array, Either, Flag, Gradients, Integer, Number, Real, Terms, loss, textbook
-from lossparity.reference.elementary import clip_range
+from lossparity.reference.elementary import clip_range, difference
+from lossparity.reference.twofold import Twofold, either
 
 _UNIT = Real(differentiable=True, minimum=0.0, maximum=1.0)
 _CLIP = Real(minimum=0.0, maximum=1.0, constant=True)
@@ -81,32 +81,39 @@ def softmax_focal_loss(
     low, high = clip_range(clip)
     kept = 1.0 - label_smoothing
 
-    def rows(x: Array, y: Array) -> _Classes:
+    def rule(x: Array, y: Array) -> tuple[Array, ...]:
         y = y if soft else (y[:, None] == np.arange(classes)).astype(np.float64)
         y = kept * y + label_smoothing / classes if label_smoothing else y
-        return _Classes(x, y, alpha, gamma, low, high, from_logits)
+        p, rest, log_p, total = _of_logits(x) if from_logits else _of_shares(x)
+        inside: Array | bool = True
+        if low > 0.0 or high < 1.0:
+            c = np.clip(p, low, high)
+            inside = (p == c) | np.isnan(c)
+            rest, log_p = either(inside, rest, Twofold(1.0 - c)), np.where(inside, log_p, np.log(c))
+        tame = np.maximum(log_p, -np.finfo(np.float64).max)  # 0 log 0 = 0
+        factor = alpha * rest.power(gamma)
+        weight = y * factor
+        value = -np.where(weight == 0.0, 0.0, weight * log_p).sum(axis=1)
 
-    def rule(x: Array, y: Array) -> tuple[Array, ...]:
-        c = rows(x, y)
-        return (c.value(), c.of_input(), c.factor * c.log_p * -kept) if soft else (c.value(), c.of_input())
-
-    def sizes(x: Array, y: Array) -> tuple[Array, ...]:
-        of_value, of_input, of_target = rows(x, y).sizes()
-        return (of_value, of_input, of_target * kept) if soft else (of_value, of_input)
+        steep = gamma * p * (tame / (rest.high + (rest.high == 0.0)))
+        h = np.where(inside, weight * (steep - 1.0), 0.0)
+        others = _sums_of_others(h)
+        if from_logits:
+            of_input = h * rest.high - p * others
+        else:
+            of_input = (np.where(h == 0.0, 0.0, h * rest.high / p) - others) / total
+        return (value, of_input, factor * log_p * -kept) if soft else (value, of_input)
 
     value, *slopes = in_blocks(rule, x, y)
 
-    def scaled(parts: Sequence[Array], g: Array | float) -> Gradients:
+    def pullback(g: Array | float) -> Gradients:
         g = g.reshape(-1, 1) if isinstance(g, np.ndarray) else g
         return {
-            name: from_rows(part * g, input.shape, axis) for name, part in zip(("input", "target"), parts, strict=False)
+            name: from_rows(slope * g, input.shape, axis)
+            for name, slope in zip(("input", "target"), slopes, strict=False)
         }
 
-    def scale(g: Array | float) -> tuple[Array | float, Gradients]:
-        of_value, *of_gradients = in_blocks(sizes, x, y)
-        return of_value.reshape(shape) * g, scaled(of_gradients, g)
-
-    return Terms(value.reshape(shape), lambda g: scaled(slopes, g), scale)
+    return Terms(value.reshape(shape), pullback)
 
 
 @textbook(softmax_focal_loss)
@@ -140,53 +147,6 @@ def softmax_focal_textbook(
     return -product(y, _alphas(alpha, classes) * (power(rest, gamma) * log_p)).sum(axis=-1)
 
 
-class _Classes:
-    """Rows of the focal loss over classes: y alpha (1 - p)^gamma log p, negated and summed."""
-
-    def __init__(
-        self, x: Array, y: Array, alpha: Array | float, gamma: float, low: float, high: float, from_logits: bool
-    ) -> None:
-        self.y, self.gamma, self.from_logits = y, gamma, from_logits
-        self.total: Array | float
-        self.p, self.rest, self.log_p, self.total = _of_classes(x) if from_logits else _of_shares(x)
-        q = self.rest
-        self.inside: Array | float = 1.0
-        if low > 0.0 or high < 1.0:
-            clipped = np.clip(self.p, low, high)
-            self.inside = (self.p == clipped) | np.isnan(clipped)
-            q, self.log_p = np.where(self.inside, q, 1.0 - clipped), np.where(self.inside, self.log_p, np.log(clipped))
-        self.near = q + (q == 0.0)  # to divide by
-        self.factor = q**gamma * alpha
-        self.weight = y * self.factor
-        self.tame = np.maximum(self.log_p, -np.finfo(np.float64).max)  # 0 log 0 = 0
-        self.steep = gamma * self.p * self.tame / self.near
-        self.h = self.weight * (self.steep - 1.0) * self.inside
-
-    def value(self) -> Array:
-        value: Array = -np.where(self.weight == 0.0, self.weight * self.tame, self.weight * self.log_p).sum(axis=1)
-        return value
-
-    def of_input(self) -> Array:
-        h, others = self.h, _sums_of_others(self.h)
-        of_input: Array
-        if self.from_logits:
-            of_input = h * self.rest - self.p * others
-        else:
-            of_input = (np.where(h == 0.0, 0.0, h * self.rest / self.p) - others) / self.total
-        return of_input
-
-    def sizes(self) -> tuple[Array, Array, Array]:
-        """The natural scale of the value and of the gradients: 1 - p, log p and the sums over classes."""
-        of_term = self.factor * (self.gamma * np.abs(self.tame) / self.near + 1.0)
-        h, g, p = np.abs(self.h), self.gamma, self.p
-        of_h = self.weight * (g * (p + np.abs(self.tame)) + np.abs(self.steep) * abs(g - 1.0) + g) / self.near
-        of_h *= self.inside
-        of_input = h + of_h * self.rest + p * (h + of_h).sum(axis=1, keepdims=True) - p * of_h
-        if not self.from_logits:
-            of_input /= np.where(p == 0.0, 1.0, p) * self.total
-        return (self.y * of_term).sum(axis=1), of_input, of_term
-
-
 def _sums_of_others(h: Array) -> Array:
     """The sum of each row without the entry itself; no large entry is added and taken away again."""
     top = entries(np.abs(h).argmax(axis=1), h.shape)
@@ -198,24 +158,33 @@ def _sums_of_others(h: Array) -> Array:
     return sums
 
 
-def _of_classes(x: Array) -> tuple[Array, Array, Array, float]:
+def _of_logits(x: Array) -> tuple[Array, Twofold, Array, float]:
     """Softmax of each row: p, 1 - p, log p, and 1."""
-    log_p, p, top, others = shifted_exponentials(x)
-    total: Array = 1.0 + others
-    log_p -= np.log1p(others)[:, None]
-    p.reshape(-1)[top] = 1.0
-    p /= total[:, None]
-    rest = 1.0 - p
-    rest.reshape(-1)[top] = others / total
-    return p, rest, log_p, 1.0
+    # e^z, z = x - max x, is 1 + (e^z - 1) twofold where z is small and its inherited error smaller still
+    z, lost = difference(x, x.max(axis=1, keepdims=True))
+    e = np.exp(z)
+    p, rest, others, _ = _shares(Twofold(e, np.where(e > 0.5, np.expm1(z) - (e - 1.0), 0.0) + lost * e))
+    return p, rest, z + (lost - np.log1p(others)), 1.0
 
 
-def _of_shares(x: Array) -> tuple[Array, Array, Array, Array]:
+def _of_shares(x: Array) -> tuple[Array, Twofold, Array, Array]:
     """Probabilities divided by their sum: p, 1 - p, log p, and the sum."""
-    total: Array = x.sum(axis=1, keepdims=True)
-    p: Array = x / total
-    rest = _sums_of_others(x) / total
-    return p, rest, np.where(p > 0.5, np.log1p(-rest), np.log(p)), total
+    p, rest, _, total = _shares(Twofold(x, np.zeros_like(x)))
+    return p, rest, np.where(p > 0.5, np.log1p(-rest.high), np.log(p)), total
+
+
+def _shares(e: Twofold) -> tuple[Array, Twofold, Array, Array]:
+    """p = e / sum(e) of each row, 1 - p, the sum without the largest of the row, and with it."""
+    top = entries(e.high.argmax(axis=1), e.high.shape)
+    largest, small = Twofold(*(part.take(top)[:, None] for part in e)), Twofold(*(part.copy() for part in e))
+    for part in small:
+        part.reshape(-1)[top] = 0.0
+    rest = small.sum()
+    total = rest.plus(largest)
+    others = rest.minus(small).plus(largest)
+    for part, of_top in zip(others, rest, strict=True):
+        part.reshape(-1)[top] = of_top[:, 0]
+    return e.high / total.high, others.over(total), rest.high, total.high
 
 
 def _labels(target: Array, shape: tuple[int, ...], classes: int) -> Array:

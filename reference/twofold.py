@@ -60,6 +60,22 @@ class Twofold(NamedTuple):
         product, lost = two_product(ratio, other.high)
         return Twofold(ratio, ((self.high - product) - lost + (self.low - ratio * other.low)) / other.high)
 
+    def sum(self) -> Twofold:
+        """The sum along the last axis, which stays as one of length 1."""
+        total = Twofold(self.high, np.broadcast_to(self.low, self.high.shape))
+        while (count := total.high.shape[-1]) > 1:
+            halves = [
+                Twofold(total.high[..., part], np.asarray(total.low)[..., part])
+                for part in (slice(count // 2), slice(count // 2, 2 * (count // 2)), slice(count - 1, None))
+            ]
+            first = halves[0].plus(halves[1])
+            total = (
+                first
+                if count % 2 == 0
+                else Twofold(*(np.concatenate(pair, axis=-1) for pair in zip(first, halves[2], strict=True)))
+            )
+        return total
+
     def power(self, p: float) -> Array:
         """x^p for x >= 0, rounded to one float64."""
         if p == 0.0:
@@ -70,6 +86,11 @@ class Twofold(NamedTuple):
         if not self.high.all():
             relative = np.where(self.high == 0.0, 0.0, relative)
         return power + power * (p * relative)
+
+
+def either(condition: Array, one: Twofold, other: Twofold) -> Twofold:
+    """`one` where the condition holds, `other` elsewhere."""
+    return Twofold(np.where(condition, one.high, other.high), np.where(condition, one.low, other.low))
 
 
 def _normal(high: Array, low: Array) -> Twofold:
