@@ -1,9 +1,8 @@
 """Losses of pairs of boxes. A box is x1, y1, x2, y2 along the last axis; the loss is per pair.
 
-All four are made of the extents and areas of each box, of their intersection and of the smallest box
-around both. `_Pair` holds those, and turns derivatives in them into the gradients of the coordinates.
-A loss is a function of a pair and a sign: with -1 it returns the value and the gradients, with 1 the same
-expressions with every subtraction an addition of sizes, which is their natural scale.
+Nothing that matters is the difference of two areas. Along each axis a pair of boxes is made of lengths that are added:
+the overlap, what either box has beyond it, and the gap where there is none. What the union has beside the intersection,
+and the enclosing box beside the union, are sums of products of those.
 """
 
 from __future__ import annotations
@@ -17,6 +16,8 @@ import numpy as np
 from lossparity.reference.arithmetic import Operand, atan, constant, maximum, minimum, where
 from lossparity.reference.blocks import in_blocks
 from lossparity.reference.core import Argument, Array, Gradients, Number, Real, Terms, loss, textbook
+from lossparity.reference.elementary import difference
+from lossparity.reference.twofold import Twofold
 
 _BOXES: dict[str, Argument] = {
     "boxes1": Real(differentiable=True),
@@ -26,10 +27,14 @@ _BOXES: dict[str, Argument] = {
 _HUGE = 2.0**500  # a larger extent overflows when it is squared
 
 _Rows: TypeAlias = tuple[Array, Array, Array]
+# The derivative, (2, N), in the place of the left and the top, or of the right and the bottom edge (0 or 1) of box 0 or
+# 1, which moves outwards: slope(box, edge, share). `share` is the box's part in that edge of the intersection: 0 or 1,
+# 1/2 where the edges coincide. In the enclosing box's edge it has the rest.
+_Slope: TypeAlias = Callable[[int, int, Array], Array]
 
 
 class _Pair:
-    """N pairs of boxes, coordinate by coordinate: arrays of N numbers, or (2, N) for an extent (width, height).
+    """N pairs of boxes: arrays of N numbers, or (2, N) for an extent (width, height).
 
     The conventions of the derivative are here: where two edges coincide each takes half of the derivative of
     max and min, and boxes that do not overlap, or only touch, pass none through their intersection.
@@ -45,13 +50,27 @@ class _Pair:
             self.eps = eps * self.unit * self.unit
             b1, b2 = b1 * self.unit, b2 * self.unit
         self.b1, self.b2 = b1, b2
-        self.extent1, self.extent2 = b1[2:] - b1[:2], b2[2:] - b2[:2]
-        self.inner = np.minimum(b1[2:], b2[2:]) - np.maximum(b1[:2], b2[:2])
-        self.inner *= self.inner.min(axis=0) > 0.0
-        self.intersection = self.inner[0] * self.inner[1]
-        self.union = self.extent1[0] * self.extent1[1] + self.extent2[0] * self.extent2[1] - self.intersection
-        self.divisor = self.plus_eps(self.union)
-        self.iou = self.intersection / self.divisor
+        apart = b1 - b2
+        self.shares = np.heaviside(apart[:2], 0.5), np.heaviside(-apart[2:], 0.5)  # of box 1, in low and high edges
+        self.extents = b1[2:] - b1[:2], b2[2:] - b2[:2]
+        self.outer = np.maximum(b1[2:], b2[2:]) - np.minimum(b1[:2], b2[:2])
+        reach = np.minimum(b1[2:], b2[2:]) - np.maximum(b1[:2], b2[:2])
+        self.overlap, self.gap = np.maximum(reach, 0.0), np.maximum(-reach, 0.0)
+        less, more = np.maximum(-apart, 0.0), np.maximum(apart, 0.0)
+        self.sticks_out = (less[:2], more[2:]), (more[:2], less[2:])  # of either box: beyond each edge of the other
+        self.reach = reach
+        self.beyond = tuple(
+            np.where(reach > 0.0, low + high, extent)
+            for (low, high), extent in zip(self.sticks_out, self.extents, strict=True)
+        )
+        self.intersection = self.overlap[0] * self.overlap[1]
+        # A - I of each box: what it has beyond in width, times its height; then the overlap, times what is left
+        self.outside = sum(
+            beyond[0] * extent[1] + self.overlap[0] * beyond[1]
+            for beyond, extent in zip(self.beyond, self.extents, strict=True)
+        )
+        self.union = self.outside + self.intersection
+        self.meet = self.intersection > 0.0
 
     def plus_eps(self, size: Array) -> Array:
         """size + eps to divide by; 1 where that is 0, so that 0 / 0 is 0: its limit as eps goes to 0."""
@@ -60,83 +79,101 @@ class _Pair:
             divisor[divisor == 0.0] = 1.0
         return divisor
 
-    def outer(self) -> Array:
-        """The extent of the smallest box around both."""
-        extent: Array = np.maximum(self.b1[2:], self.b2[2:]) - np.minimum(self.b1[:2], self.b2[:2])
-        return extent
+    def iou_loss(self) -> tuple[Array, _Slope]:
+        """1 - I / (U + eps), and its slope."""
+        # l = (U - I + eps) / (U + eps)
+        # dl/dw = i ((1 - share) v h - share (o h + A + eps)) / (U + eps)^2,  i, v: height, width of the intersection
+        #         w = v + o, h: width, height of the box;  A: area of the other one
+        # For a share of 1/2 the intersection, which both parts have, is left out.
+        divisor = self.plus_eps(self.union)
+        value = np.where(self.union + self.eps == 0.0, 1.0, (self.outside + self.eps) / divisor)
+        through = (self.overlap[::-1] * self.meet) / divisor
 
-    def offset(self) -> Array:
-        """The way from the second box's centre to the first's."""
-        moved = self.b1 - self.b2
-        half: Array = 0.5 * (moved[:2] + moved[2:])
-        return half
+        def slope(box: int, _: int, share: Array) -> Array:
+            own, other = self.beyond[box], self.beyond[1 - box]
+            height, height_of_other = self.extents[box][::-1], self.extents[1 - box][::-1]
+            gained, lost = self.overlap * height, own * height + self.eps
+            area = self.extents[1 - box][0] * self.extents[1 - box][1]
+            half = self.overlap * own[::-1] - (lost + other * height_of_other + self.overlap * other[::-1])
+            part = np.where(share == 0.5, 0.5 * half, np.where(share == 1.0, -(lost + area), gained))
+            found: Array = through * part / divisor
+            return found
 
-    def of_iou(self, sign: float) -> tuple[Array, Array]:
-        """The derivative of -iou in the area of the intersection, and in the area of either box."""
-        # iou = I / (U + eps),  U = A1 + A2 - I
-        # d iou = (1 + iou) / (U + eps) dI - iou / (U + eps) (dA1 + dA2)
-        inverse = 1.0 / self.divisor
-        return sign * inverse * (1.0 + self.iou), inverse * self.iou
+        return value, slope
 
-    def gradients(
-        self,
-        sign: float,
-        inner: Array,
-        area: Array,
-        outer: Array | None = None,
-        offset: Array | None = None,
-        shape: tuple[Array, Array] | None = None,
-    ) -> tuple[Array, Array]:
-        """Each box's gradient, (N, 4).
+    def empty(self) -> tuple[Array, _Slope]:
+        """(C - U) / (C + eps), and its slope."""
+        # C - U: corners that neither box has, and the gap between them
+        # de/dw = ((1 - share) c (U + eps) / (C + eps) - h + share i) / (C + eps),  c, h, i: height of the enclosing
+        #         box, of the box and of the intersection; c = h + more: what the other box has beyond, or the gap
+        #       = ((1 - share) (c (U - width h) + eps more) / (C + eps) - share (h - i)) / (C + eps)
+        #         U - width h: what the other box has above and below, less the rest of the row that it is in
+        (w1, h1), (w2, h2), (x, y), (width, height) = *self.beyond, self.gap, self.outer
+        area = width * height
+        divisor = self.plus_eps(area)
+        inverse = np.where(area + self.eps > 0.0, 1.0 / divisor, 0.0)  # 0 / 0 is 0, and so is its derivative
+        empty = (w1 * h2 + w2 * h1 + x * height + y * (w1 + w2 + self.overlap[0])) / divisor
 
-        inner, area: the derivative in the area of the intersection, and of either box. outer, shape: in the extents
-        of the enclosing box, and of each box. offset: in the centres' offset. An extent is right edge - left edge:
-        sign = -1 says so; sign = 1, with derivatives made positive, adds up sizes.
-        """
-        through = inner * self.inner[::-1]
-        first, second = area * self.extent1[::-1], area * self.extent2[::-1]
-        if shape is not None:
-            first += shape[0]
-            second += shape[1]
-        grad1, grad2 = np.empty_like(self.b1), np.empty_like(self.b2)
-        # The share of box 1 in an edge of the intersection, 1/2 where the edges coincide. Of the enclosing
-        # box's edge it is the rest.
-        left = np.heaviside(self.b1[:2] - self.b2[:2], 0.5)
-        right = np.heaviside(self.b2[2:] - self.b1[2:], 0.5)
-        for share, edge, to1, to2 in ((left, sign, grad1[:2], grad2[:2]), (right, 1.0, grad1[2:], grad2[2:])):
-            np.multiply(share, through, out=to1)
-            np.subtract(through, to1, out=to2)
-            to1 += first
-            to2 += second
-            if outer is not None:
-                share *= outer
-                to2 += share
-                to1 += np.subtract(outer, share, out=share)
-            to1 *= edge
-            to2 *= edge
-            if offset is not None:
-                to1 += offset
-                to2 += sign * offset
-        return (grad1 * self.unit).T, (grad2 * self.unit).T
+        def slope(box: int, _: int, share: Array) -> Array:
+            own, other = self.beyond[box], self.beyond[1 - box]
+            rest = self.extents[1 - box] * other[::-1] - (other * own[::-1] + self.gap * self.extents[box][::-1])
+            of_outer = self.outer[::-1] * (rest * inverse) + (other + self.gap)[::-1] * (self.eps * inverse)
+            kept = np.where(self.meet, own, self.extents[box])[::-1]
+            found: Array = ((1.0 - share) * of_outer - share * kept) * inverse
+            return found
+
+        return empty, slope
+
+    def distance(self) -> tuple[Array, _Slope]:
+        """DIoU's penalty, and its slope."""
+        # rho^2 / D;  rho = (u, v): the way between the centres;  D = c^2 + d^2 + eps, of the enclosing box's diagonal
+        # An edge moves its centre by half. With u positive where the box's edge leads, and s = 1 - share,
+        # d = (u D - 2 s (u^2 + v^2) c) / D^2 = (u (d^2 + eps) - 2 s c v^2 + u c (c - 2 s u)) / D^2
+        # c - 2 u, where the box has the enclosing box's edge, is the overlap (less than 0: the gap) and twice what
+        # the box has beyond the other one's opposite edge; d - 2 |v| likewise, so that, where c - 2 u is small, s = 1:
+        # d = ((c - 2 u) (c^2 - d^2 - c (c - 2 u)) / 2 + c (d - 2 |v|) (d + 2 |v|) / 2 + u eps) / D^2
+        moved, lost = difference(self.b1, self.b2)
+        twice, lost_again = difference(moved[:2], -moved[2:])
+        offset = 0.5 * (twice + (lost_again + lost[:2] + lost[2:]))
+        c, d = self.outer, self.outer[::-1]
+        diagonal = self.plus_eps(c[0] * c[0] + c[1] * c[1])
+        square = offset * offset / diagonal
+        less = self.reach + 2.0 * sum(np.minimum(low, high) for low, high in self.sticks_out)  # d - 2 |v|
+        of_less = 0.5 * c * (less / diagonal * (self.outer + 2.0 * np.abs(offset)))[::-1]
+
+        def slope(box: int, edge: int, share: Array) -> Array:
+            u, s = (offset if box != edge else -offset), 1.0 - share
+            left = np.where(s == 1.0, self.reach + 2.0 * self.sticks_out[box][1 - edge], c - 2.0 * s * u)
+            plain = u * (d * d / diagonal) - 2.0 * s * c * square[::-1] + u * (c / diagonal * left)
+            close = 0.5 * left * (((c - d) * (c + d) - c * left) / diagonal) + of_less
+            found: Array = np.where((s == 1.0) & (left < 0.5 * c), close, plain) + u * (self.eps / diagonal)
+            return found / diagonal
+
+        return square[0] + square[1], slope
+
+    def gradients(self, *slopes: _Slope) -> tuple[Array, Array]:
+        """Each box's gradient, (N, 4), from the slopes of the terms."""
+
+        def of_box(box: int, shares: tuple[Array, Array]) -> Array:
+            low, high = (sum(slope(box, edge, share) for slope in slopes) for edge, share in enumerate(shares))
+            gradient: Array = np.concatenate([-low, high]) * self.unit
+            return gradient.T
+
+        low, high = self.shares
+        return of_box(0, (low, high)), of_box(1, (1.0 - low, 1.0 - high))
 
 
-def _terms(boxes1: Array, boxes2: Array, eps: float, rule: Callable[[_Pair, float], _Rows]) -> Terms:
+def _terms(boxes1: Array, boxes2: Array, eps: float, rule: Callable[[_Pair], _Rows]) -> Terms:
     """The terms of a loss whose rows `rule` computes."""
     shape = _rows(boxes1, boxes2)
     columns = [np.broadcast_to(boxes, (*shape, 4)).reshape(-1, 4) for boxes in (boxes1, boxes2)]
-    value, slope1, slope2 = in_blocks(lambda b1, b2: rule(_Pair(b1, b2, eps), -1.0), *columns)
+    value, slope1, slope2 = in_blocks(lambda b1, b2: rule(_Pair(b1, b2, eps)), *columns)
 
     def pullback(g: Array | float) -> Gradients:
         g = g.reshape(-1, 1) if isinstance(g, np.ndarray) else g
         return {"boxes1": (slope1 * g).reshape(*shape, 4), "boxes2": (slope2 * g).reshape(*shape, 4)}
 
-    def scale(g: Array | float) -> tuple[Array | float, Gradients]:
-        size, size1, size2 = in_blocks(lambda b1, b2: rule(_Pair(b1, b2, eps), 1.0), *columns)
-        beyond = (size - np.abs(value)).reshape(shape) * g
-        g = g.reshape(-1, 1) if isinstance(g, np.ndarray) else g
-        return beyond, {"boxes1": (size1 * g).reshape(*shape, 4), "boxes2": (size2 * g).reshape(*shape, 4)}
-
-    return Terms(value.reshape(shape), pullback, scale)
+    return Terms(value.reshape(shape), pullback)
 
 
 def _rows(boxes1: Array, boxes2: Array) -> tuple[int, ...]:
@@ -168,8 +205,9 @@ def iou_loss(boxes1: Any, boxes2: Any, reduction: str = "none", eps: float = 1e-
     # l = 1 - I / (U + eps);  I, U: areas of intersection and union, U = A1 + A2 - I
     # dl = -(1 + iou) / (U + eps) dI + iou / (U + eps) (dA1 + dA2)
 
-    def rows(pair: _Pair, sign: float) -> _Rows:
-        return 1.0 + sign * pair.iou, *pair.gradients(sign, *pair.of_iou(sign))
+    def rows(pair: _Pair) -> _Rows:
+        value, slope = pair.iou_loss()
+        return value, *pair.gradients(slope)
 
     return _terms(boxes1, boxes2, eps, rows)
 
@@ -184,32 +222,12 @@ def generalized_box_iou_loss(boxes1: Any, boxes2: Any, reduction: str = "none", 
     # l = 1 - I / (U + eps) + (C - U) / (C + eps);  C: area of the enclosing box
     # dl = (dl of iou_loss) - (dA1 + dA2 - dI) / (C + eps) + (U + eps) / (C + eps)^2 dC
 
-    def rows(pair: _Pair, sign: float) -> _Rows:
-        outer = pair.outer()
-        area = outer[0] * outer[1]
-        divisor = pair.plus_eps(area)
-        inner, own = pair.of_iou(sign)
-        inverse = np.where(area + pair.eps > 0.0, 1.0 / divisor, 0.0)  # 0 / 0 is 0, and so is its derivative
-        inner += inverse
-        own += sign * inverse
-        empty = (area + sign * pair.union) / divisor
-        # As 1 - empty, (U + eps) / (C + eps) would be a difference: that is its natural scale.
-        rest = 1.0 + empty if sign > 0.0 else (pair.union + pair.eps) / divisor
-        return 1.0 + sign * pair.iou + empty, *pair.gradients(sign, inner, own, rest / divisor * outer[::-1])
+    def rows(pair: _Pair) -> _Rows:
+        value, of_union = pair.iou_loss()
+        empty, of_outer = pair.empty()
+        return value + empty, *pair.gradients(of_union, of_outer)
 
     return _terms(boxes1, boxes2, eps, rows)
-
-
-def _distance(pair: _Pair, sign: float) -> tuple[Array, Array, Array]:
-    """DIoU's penalty, and its derivatives in the enclosing box's extent and in the centres' offset."""
-    # rho^2 / c^2;  rho: distance of the centres, c^2 = cw^2 + ch^2 + eps: the enclosing box's diagonal
-    # d = (2 rho drho - 2 (rho^2 / c^2) (cw dcw + ch dch)) / c^2, where each coordinate moves its centre by half
-    outer, offset = pair.outer(), pair.offset()
-    inverse = 1.0 / pair.plus_eps(outer[0] * outer[0] + outer[1] * outer[1])
-    penalty = (offset[0] * offset[0] + offset[1] * offset[1]) * inverse
-    if sign > 0.0:
-        offset = np.abs(offset)
-    return penalty, 2.0 * sign * penalty * inverse * outer, inverse * offset
 
 
 @loss(_BOXES)
@@ -222,10 +240,10 @@ def distance_box_iou_loss(boxes1: Any, boxes2: Any, reduction: str = "none", eps
     # l = 1 - I / (U + eps) + rho^2 / (c^2 + eps);  rho: distance of the centres, c: the enclosing box's diagonal
     # dl = (dl of iou_loss) + (2 rho drho - 2 rho^2 / (c^2 + eps) c dc) / (c^2 + eps)
 
-    def rows(pair: _Pair, sign: float) -> _Rows:
-        penalty, of_outer, of_offset = _distance(pair, sign)
-        value = 1.0 + sign * pair.iou + penalty
-        return value, *pair.gradients(sign, *pair.of_iou(sign), of_outer, of_offset)
+    def rows(pair: _Pair) -> _Rows:
+        value, of_union = pair.iou_loss()
+        penalty, of_distance = pair.distance()
+        return value + penalty, *pair.gradients(of_union, of_distance)
 
     return _terms(boxes1, boxes2, eps, rows)
 
@@ -244,36 +262,30 @@ def complete_box_iou_loss(
     # l = (DIoU loss) + alpha v;  v = 4 / pi^2 t^2,  t = atan(w2 / h2) - atan(w1 / h1),  alpha = v / (1 - iou + v + eps)
     # dl = (dl of the DIoU loss) + alpha 8 / pi^2 t dt;  dt = (w1 dh1 - h1 dw1) / (w1^2 + h1^2) - (the same of box 2)
 
-    def rows(pair: _Pair, sign: float) -> _Rows:
-        penalty, of_outer, of_offset = _distance(pair, sign)
-        (w1, h1), turn1 = _aspect(pair.extent1)
-        (w2, h2), turn2 = _aspect(pair.extent2)
-        t = np.arctan2(w2 * h1 - w1 * h2, w1 * w2 + h1 * h2)  # the angle between the diagonals
+    def rows(pair: _Pair) -> _Rows:
+        value, of_union = pair.iou_loss()
+        penalty, of_distance = pair.distance()
+        (first, turn1), (second, turn2) = _aspect(pair.b1), _aspect(pair.b2)
+        across = second[0].times(first[1]).minus(first[0].times(second[1])).high
+        along = first[0].high * second[0].high + first[1].high * second[1].high
+        t = np.arctan2(across, along)  # the angle between the diagonals
         v = 4.0 / math.pi**2 * t * t
-        divisor = np.maximum(1.0 - pair.iou, 0.0) + v + eps
-        divisor += divisor == 0.0
-        alpha = v / divisor
-        value = 1.0 + sign * pair.iou + penalty + alpha * v
-        if sign > 0.0:  # t is a difference of two angles of up to pi / 2
-            value += 8.0 / math.pi * alpha * np.abs(t)
-            t = np.abs(t) * (1.0 + 1.0 / divisor) + 3.0 * math.pi
-        turn1 *= 8.0 / math.pi**2 * alpha * t
-        turn2 *= 8.0 / math.pi**2 * alpha * t
-        turn1[0] *= sign
-        turn2[1] *= sign
-        return value, *pair.gradients(sign, *pair.of_iou(sign), of_outer, of_offset, (turn1, turn2))
+        divisor = value + v + eps
+        alpha = v / np.where(divisor == 0.0, 1.0, divisor)
+        turns = tuple(8.0 / math.pi**2 * alpha * t * turn for turn in (-turn1, turn2))
+        return value + penalty + alpha * v, *pair.gradients(of_union, of_distance, lambda box, *_: turns[box])
 
     return _terms(boxes1, boxes2, eps if distance_eps is None else distance_eps, rows)
 
 
-def _aspect(extent: Array) -> tuple[Array, Array]:
-    """Width and height relative to the longer one, and the size of the angle's derivative in width and height."""
+def _aspect(box: Array) -> tuple[tuple[Twofold, Twofold], Array]:
+    """Width and height relative to the longer one, and the derivative of their angle in width and height."""
     # d atan(w / h) = (h dw - w dh) / (w^2 + h^2)
-    longer = extent.max(axis=0)
-    longer += longer == 0.0
-    relative = extent / longer
-    size = np.maximum(relative[0] * relative[0] + relative[1] * relative[1], 1.0)  # 1 to 2, but 0 for a point
-    return relative, relative[::-1] / (size * longer)
+    extent, lost = difference(box[2:], box[:2])
+    longer = np.frexp(extent.max(axis=0))[1]
+    (w, h), (w_low, h_low) = np.ldexp(extent, -longer), np.ldexp(lost, -longer)
+    square = w * w + h * h
+    return (Twofold(w, w_low), Twofold(h, h_low)), np.ldexp(np.stack([h, -w]) / (square + (square == 0.0)), -longer)
 
 
 # The textbook forms: areas of boxes, of their intersection and of the smallest box around both.

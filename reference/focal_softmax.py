@@ -85,7 +85,7 @@ def softmax_focal_loss(
         y = y if soft else (y[:, None] == np.arange(classes)).astype(np.float64)
         y = kept * y + label_smoothing / classes if label_smoothing else y
         p, rest, log_p, total = _of_logits(x) if from_logits else _of_shares(x)
-        inside: Array | bool = True
+        inside = np.asarray(True)
         if low > 0.0 or high < 1.0:
             c = np.clip(p, low, high)
             inside = (p == c) | np.isnan(c)
@@ -175,15 +175,12 @@ def _of_shares(x: Array) -> tuple[Array, Twofold, Array, Array]:
 
 def _shares(e: Twofold) -> tuple[Array, Twofold, Array, Array]:
     """p = e / sum(e) of each row, 1 - p, the sum without the largest of the row, and with it."""
-    top = entries(e.high.argmax(axis=1), e.high.shape)
-    largest, small = Twofold(*(part.take(top)[:, None] for part in e)), Twofold(*(part.copy() for part in e))
-    for part in small:
-        part.reshape(-1)[top] = 0.0
+    is_top = np.arange(e.high.shape[1]) == e.high.argmax(axis=1)[:, None]
+    nothing = Twofold(np.asarray(0.0))
+    largest, small = either(is_top, e, nothing).sum(), either(is_top, nothing, e)
     rest = small.sum()
     total = rest.plus(largest)
-    others = rest.minus(small).plus(largest)
-    for part, of_top in zip(others, rest, strict=True):
-        part.reshape(-1)[top] = of_top[:, 0]
+    others = either(is_top, rest, rest.minus(small).plus(largest))
     return e.high / total.high, others.over(total), rest.high, total.high
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from lossparity.reference import elementary
 from lossparity.reference.arithmetic import Operand, absolute, maximum, weighted, where
 from lossparity.reference.core import Array, Gradients, Number, Real, Terms, loss, textbook
 
@@ -18,8 +19,7 @@ def _of_difference(value: Array, slope: Array, weight: Array | None) -> Terms:
 
     With a weight, the mean divides by the sum of the weights (torch's rule).
     """
-    if weight is not None:
-        value, slope = value * weight, slope * weight
+    value, slope = elementary.weighted(value, weight), elementary.weighted(slope, weight)
 
     def pullback(g: Array | float) -> Gradients:
         gradient = slope * g

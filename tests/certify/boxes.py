@@ -27,7 +27,7 @@ def angle(w: Any, h: Any) -> Any:
     return atan(w / h) if h.value > w.value else mp.pi / 2 - atan(h / w)
 
 
-def of_pair(kind: str, eps: Any, distance_eps: Any, one: Any, other: Any) -> Any:
+def of_pair(name: str, eps: Any, distance_eps: Any, one: Any, other: Any) -> Any:
     (x1, y1, x2, y2), (u1, v1, u2, v2) = one, other
     first = mp.mpf(eps if distance_eps is None else distance_eps)
     w, h = minimum(x2, u2) - maximum(x1, u1), minimum(y2, v2) - maximum(y1, v1)
@@ -35,13 +35,13 @@ def of_pair(kind: str, eps: Any, distance_eps: Any, one: Any, other: Any) -> Any
     union = (x2 - x1) * (y2 - y1) + (u2 - u1) * (v2 - v1) - intersection
     loss = 1 - ratio(intersection, union + first)
     width, height = maximum(x2, u2) - minimum(x1, u1), maximum(y2, v2) - minimum(y1, v1)
-    if kind == "iou":
+    if name == "iou_loss":
         return loss
-    if kind == "giou":
+    if name == "generalized_box_iou_loss":
         return loss + ratio(width * height - union, width * height + first)
     dx, dy = (x1 + x2 - u1 - u2) / 2, (y1 + y2 - v1 - v2) / 2
     distant = loss + ratio(dx * dx + dy * dy, width * width + height * height + first)
-    if kind == "diou":
+    if name == "distance_box_iou_loss":
         return distant
     t = angle(u2 - u1, v2 - v1) - angle(x2 - x1, y2 - y1)
     if (x2.value == x1.value and y2.value == y1.value) or (u2.value == u1.value and v2.value == v1.value):
@@ -50,9 +50,9 @@ def of_pair(kind: str, eps: Any, distance_eps: Any, one: Any, other: Any) -> Any
     return distant + constant(ratio(v, loss + v + mp.mpf(eps))) * v
 
 
-def definition(kind: str) -> Any:
+def definition(name: str) -> Any:
     def loss(boxes1: Any, boxes2: Any, eps: Any = 1e-7, distance_eps: Any = None) -> Any:
-        return np.array([of_pair(kind, eps, distance_eps, *pair) for pair in zip(boxes1, boxes2, strict=True)])
+        return np.array([of_pair(name, eps, distance_eps, *pair) for pair in zip(boxes1, boxes2, strict=True)])
 
     return loss
 
@@ -89,8 +89,11 @@ SIZES = (lambda rng: 10.0 ** rng.uniform(-2, 1.5), lambda rng: 10.0 ** rng.unifo
 EPS = {"eps": (0.0, math.inf), "distance_eps": (0.0, math.inf)}
 
 SUBJECTS = [
-    Subject(reference.iou_loss, definition("iou"), both(pair, SIZES), domain=EPS),
-    Subject(reference.generalized_box_iou_loss, definition("giou"), both(pair, SIZES), domain=EPS),
-    Subject(reference.distance_box_iou_loss, definition("diou"), both(pair, SIZES), domain=EPS),
-    Subject(reference.complete_box_iou_loss, definition("ciou"), both(completed, SIZES), domain=EPS),
+    Subject(
+        reference.LOSSES[name],
+        definition(name),
+        both(completed if name == "complete_box_iou_loss" else pair, SIZES),
+        domain=EPS,
+    )
+    for name in ("iou_loss", "generalized_box_iou_loss", "distance_box_iou_loss", "complete_box_iou_loss")
 ]
