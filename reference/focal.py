@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from lossparity.reference import elementary
 from lossparity.reference.activations import sigmoid_textbook
 from lossparity.reference.arithmetic import (
     Operand,
@@ -192,7 +193,7 @@ def _modulated(parts: _Parts, gamma: float, balance: Array | float = 1.0, balanc
     of_y = balance * (ce_y + gamma * (relative * rest_y))
     if balance_y:
         of_y = of_y + balance_y * ce
-    return value * again, of_x * again, power * of_y * again
+    return value * again, of_x * again, elementary.product(power, of_y) * again  # of a jump to inf: 0, where power is
 
 
 def _terms(
@@ -206,11 +207,9 @@ def _terms(
     shape = columns[0].shape
     flat = [column.reshape(-1) for column in columns]
     value, slope_x, slope_y = (part.reshape(shape) for part in in_blocks(rule, *flat))
-    if weight is not None:
-        value = value * weight
+    value, slope_x, slope_y = (elementary.weighted(part, weight) for part in (value, slope_x, slope_y))
 
     def pullback(g: Array | float) -> Gradients:
-        g = g if weight is None else g * weight
         return {names[0]: slope_x * g, names[1]: slope_y * g}
 
     def scale(g: Array | float) -> tuple[Array | float, Gradients]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from lossparity.reference.arithmetic import Operand
 from lossparity.reference.core import Array, Axes, Gradients, Number, Real, Terms, loss, textbook
+from lossparity.reference.twofold import Twofold, two_product
 
 _PAIR = {"input": Real(differentiable=True), "target": Real(differentiable=True)}
 
@@ -34,29 +37,53 @@ def dice_loss(
     zero is 1 there.
     Source: Milletari et al., V-Net, https://arxiv.org/abs/1606.04797 (without its squares); keras.losses.Dice.
     """
-    # l = 1 - (2 sum(x y) + s) / d = (sum(x (1 - y) + y (1 - x)) + s_below - s_above) / d,  d = sum(x) + sum(y) + s
-    # dl/dx = (r - 2 y) / d,  dl/dy = (r - 2 x) / d,  r = 1 - l
-    if axis is not None:
-        axis = _axes(axis, input.ndim)
+    # l = 1 - a / d = (sum(x (1 - y) + y (1 - x)) + s_below - s_above) / d,  a = 2 sum(x y) + s_above,
+    #                                                                       d = sum(x) + sum(y) + s_below
+    # dl/dx = (a - 2 y d) / d^2,  dl/dy = (a - 2 x d) / d^2
+    axes = tuple(range(input.ndim)) if axis is None else _axes(axis, input.ndim)
     above = smooth if smooth_numerator is None else smooth_numerator
-    apart = input * (1.0 - target)
-    apart += target * (1.0 - input)
-    size = np.sum(input, axis=axis, keepdims=True) + np.sum(target, axis=axis, keepdims=True) + smooth
-    value = (np.sum(apart, axis=axis, keepdims=True) + (smooth - above)) / size
-    kept = (2.0 * np.sum(input * target, axis=axis, keepdims=True) + above) / size  # 1 - l, without the subtraction
+    x, y = _regions(input, axes), _regions(target, axes)
+    overlap = Twofold(*two_product(x, y)).sum()
+    a = Twofold(2.0 * overlap.high, 2.0 * overlap.low).plus(Twofold(np.asarray(above)))
+    d = Twofold(x).sum().plus(Twofold(y).sum()).plus(Twofold(np.asarray(smooth)))
+    value = ((x * (1.0 - y) + y * (1.0 - x)).sum(axis=-1, keepdims=True) + (smooth - above)) / d.high
+
+    def slope(other: Array) -> Array:
+        """a - 2 other d, over d^2."""
+        twice = Twofold(2.0 * other)
+        part = a.minus(twice.times(d)).high
+        close = np.abs(part) < 2.0**-40 * np.abs(twice.high * d.high)
+        for region, k in np.argwhere(close):  # one by one, for a few numbers: not even twofold they are what they are
+            part[region, k] = _exact(x[region], y[region], other[region, k], smooth, above)
+        return part / d.high / d.high
 
     def pullback(g: Array | float) -> Gradients:
-        share = np.reshape(g, value.shape) / size if isinstance(g, np.ndarray) else g / size
-        ratio = kept * share
-        share = -2.0 * share
-        return {"input": share * target + ratio, "target": share * input + ratio}
+        share = np.reshape(g, (-1, 1))
+        return {name: _back(slope(other) * share, input.shape, axes) for name, other in (("input", y), ("target", x))}
 
-    def scale(g: Array | float) -> tuple[Array | float, Gradients]:
-        share = (np.reshape(g, value.shape) if isinstance(g, np.ndarray) else g) / np.abs(size)
-        ratio = np.abs(kept) * share
-        return g, {"input": 2.0 * share * np.abs(target) + ratio, "target": 2.0 * share * np.abs(input) + ratio}
+    kept = tuple(n for i, n in enumerate(input.shape) if i not in axes)
+    return Terms(value.reshape(kept), pullback)
 
-    return Terms(np.squeeze(value, axis=axis), pullback, scale)
+
+def _regions(array: Array, axes: tuple[int, ...]) -> Array:
+    """(regions, elements): a region runs over `axes`."""
+    moved = np.moveaxis(array, axes, range(array.ndim - len(axes), array.ndim))
+    inner = math.prod(array.shape[axis] for axis in axes)
+    return np.ascontiguousarray(moved).reshape(array.size // inner if inner else 0, inner)
+
+
+def _back(regions: Array, shape: tuple[int, ...], axes: tuple[int, ...]) -> Array:
+    """The inverse of `_regions` for an array of that shape."""
+    outer = [i for i in range(len(shape)) if i not in axes]
+    moved = regions.reshape([shape[i] for i in (*outer, *axes)])
+    return np.moveaxis(moved, range(len(outer), len(shape)), axes)
+
+
+def _exact(x: Array, y: Array, other: float, smooth: float, above: float) -> float:
+    """2 sum(x y) + above - 2 other (sum(x) + sum(y) + smooth), rounded once."""
+    pairs = [(Fraction(a), Fraction(b)) for a, b in zip(x.tolist(), y.tolist(), strict=True)]
+    less = 2 * Fraction(float(other))
+    return float(sum(2 * a * b - less * (a + b) for a, b in pairs) + Fraction(above) - less * Fraction(smooth))
 
 
 @textbook(dice_loss)
