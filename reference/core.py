@@ -280,10 +280,10 @@ class Loss:
         number), and returns {name: gradient}, one float64 array per differentiable argument in that
         argument's own shape. ValueError where the cotangent does not fit.
         """
-        value, terms, factor, shapes = self._forward(args, kwargs)
+        value, terms, spread, shapes = self._forward(args, kwargs)
 
         def pullback(cotangent: Any = None) -> Gradients:
-            g = _seed(cotangent, value) * factor
+            g = spread(_seed(cotangent, value))
             with np.errstate(all="ignore"):
                 gradients = terms.pullback(g)
             return {name: _unbroadcast(gradient, shapes[name]) for name, gradient in gradients.items()}
@@ -296,12 +296,12 @@ class Loss:
         Rounding error is measured against this: |term| and its natural scale, reduced like the value;
         |gradient| and its natural scale, summed over broadcast axes. Same arguments as `vjp`.
         """
-        value, terms, factor, shapes = self._forward(args, kwargs)
-        g = _seed(cotangent, value) * factor
+        value, terms, spread, shapes = self._forward(args, kwargs)
+        g = spread(_seed(cotangent, value))
         with np.errstate(all="ignore"):
             gradients = terms.pullback(g)
             of_value, of_gradient = terms.scale(np.abs(g)) if terms.scale else (0.0, {})
-            size = (np.abs(terms.value) + of_value) * np.abs(factor)
+            size = (np.abs(terms.value) + of_value) * np.abs(spread(1.0))
             size = size if np.ndim(value) else np.sum(size)
             return size, {
                 name: _unbroadcast(np.abs(gradient) + of_gradient.get(name, 0.0), shapes[name])
@@ -442,8 +442,8 @@ class Loss:
             if count is not None:
                 terms = _fold_last_axis(terms, count)
             weight = bound["sample_weight"] if self._weighs else None
-            value, factor = _reduce(terms, weight, bound, batch=shapes[self.differentiable[0]][:1])
-        return value, terms, factor, shapes
+            value, spread = _reduce(terms, weight, bound, batch=shapes[self.differentiable[0]][:1])
+        return value, terms, spread, shapes
 
     def _bound(
         self, args: Sequence[Any], kwargs: Mapping[str, Any]
@@ -519,17 +519,19 @@ def _reduction(
     return weight, float(np.count_nonzero(weight))  # sum_by_nonzero_weights, sum_over_nonzero_weights
 
 
-def _reduce(terms: Terms, weight: Array | None, bound: Mapping[str, Any], batch: tuple[int, ...]) -> tuple[Any, Any]:
-    """The reduced value, and the factor by which the reduction weighs each term (one number, or an array)."""
+def _reduce(
+    terms: Terms, weight: Array | None, bound: Mapping[str, Any], batch: tuple[int, ...]
+) -> tuple[Any, Callable[[Array | float], Array | float]]:
+    """The reduced value, and what takes its cotangent to that of the terms."""
     value, zero_division = terms.value, bound["zero_division"]
     weight, denominator = _reduction(value.shape, terms.denominator, weight, bound, batch, lambda w: float(np.sum(w)))
     if denominator is None:
-        return (value, 1.0) if weight is None else (value * weight, weight)
+        return (value, lambda g: g) if weight is None else (value * weight, lambda g: g * weight)
     total = float(np.add.reduce(value, axis=None) if weight is None else np.vdot(value, weight))
     if denominator == 0:
-        return np.float64(zero_division), (math.nan if math.isnan(zero_division) else 0.0)
-    inverse = 1.0 / denominator
-    return np.float64(total / denominator), (inverse if weight is None else weight * inverse)
+        slope = math.nan if math.isnan(zero_division) else 0.0
+        return np.float64(zero_division), lambda g: g * slope
+    return np.float64(total / denominator), lambda g: (g if weight is None else g * weight) / denominator
 
 
 def _fold_count(shape: tuple[int, ...], bound: Mapping[str, Any]) -> int | None:
