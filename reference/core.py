@@ -430,14 +430,14 @@ class Loss:
 
     def _forward(
         self, args: Sequence[Any], kwargs: Mapping[str, Any]
-    ) -> tuple[Any, Terms, Any, dict[str, tuple[int, ...]]]:
+    ) -> tuple[Any, Terms, Callable[[Any], Any], dict[str, tuple[int, ...]]]:
         bound, shapes, scalar = self._bound(args, kwargs)
         with np.errstate(all="ignore"):  # an overflow or 0/0 is part of the answer: inf and NaN are returned
             terms = self.formula(**{name: bound[name] for name in self._own})
             if scalar:
                 terms = terms._replace(value=terms.value.reshape(()))
             if not self.reductions:
-                return terms.value, terms, 1.0, shapes
+                return terms.value, terms, lambda g: g, shapes
             count = _fold_count(terms.value.shape, bound)
             if count is not None:
                 terms = _fold_last_axis(terms, count)
