@@ -23,6 +23,7 @@ from lossparity.reference.arithmetic import (
     log,
     log1p,
     minimum,
+    one_hot,
     power,
     product,
     weighted,
@@ -36,6 +37,7 @@ from lossparity.reference.classification import cross_entropy_of, kl_div_textboo
 from lossparity.reference.core import Loss
 from lossparity.reference.elementary import clip_range
 from lossparity.reference.focal import sigmoid_focal_textbook
+from lossparity.reference.focal_softmax import alphas
 
 # loss -> its formulas
 FORMULAS: dict[str, list[Callable[..., Any]]] = {}
@@ -177,6 +179,28 @@ def focal_of_cancelling_tail(
     slope = sigmoid_textbook(inputs) - y
     ce = with_slopes(_cancelling_logits(inputs, y), (inputs, slope), (y, -inputs))
     return _focal(ce, inputs, y, alpha, gamma, weight)
+
+
+@formula("softmax_focal_loss")
+def softmax_focal_of_probability(
+    input: Operand,
+    target: Any,
+    alpha: Any,
+    gamma: float,
+    axis: int,
+    from_logits: bool,
+    clip: Any,
+    label_smoothing: float,
+) -> Operand:
+    """log p and 1 - p of the rounded p: of a confident row both have only the digits that 1 - p has beside 1."""
+    x = input.moveaxis(axis, -1)
+    classes = x.shape[-1]
+    y = target.moveaxis(axis, -1) if isinstance(target, Operand) else one_hot(target, classes)
+    y = y + label_smoothing * (1.0 / classes - y) if label_smoothing else y
+    p = softmax_slope_of_sum(x, -1) if from_logits else x
+    p = bounded(p / p.sum(axis=-1, keepdims=True), *clip_range(clip))
+    result: Operand = -product(y, alphas(alpha, classes) * (power(1.0 - p, gamma) * log(p))).sum(axis=-1)
+    return result
 
 
 @formula("binary_cross_entropy")

@@ -222,12 +222,14 @@ class Operand:
     __rmul__ = __mul__
 
     def __truediv__(self, other: Any) -> Operand:
-        other, a = self.lift(other), self.tape.arithmetic
+        a = self.tape.arithmetic
+        back = a.chain_divide if isinstance(other, Operand) else a.chain_inverse  # kernels know 1 / n of a constant n
+        other = self.lift(other)
         y = other.number
         z = a.divide(self.number, y)
         return self.tape.record(
             z,
-            (self, lambda g: a.chain_divide(g, y)),
+            (self, lambda g: back(g, y)),
             (other, lambda g: a.negative(a.chain(g, a.divide(z, y)))),
         )
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lossparity.reference.activations import entries, from_rows, to_rows
+from lossparity.reference.activations import entries, from_rows, log_softmax_textbook, to_rows
 from lossparity.reference.arithmetic import (
     Operand,
     constant,
@@ -77,7 +77,7 @@ def softmax_focal_loss(
     shape, classes = input.shape[:axis] + input.shape[axis + 1 :], x.shape[1]
     soft = target.shape == input.shape
     y = to_rows(np.asarray(_UNIT("target", target)), axis) if soft else _labels(target, shape, classes)
-    alpha = _alphas(alpha, classes)
+    alpha = alphas(alpha, classes)
     low, high = clip_range(clip)
     kept = 1.0 - label_smoothing
 
@@ -136,7 +136,7 @@ def softmax_focal_textbook(
     e = exp(z) if from_logits else x
     whole = e.sum(axis=-1, keepdims=True)
     p = e / whole
-    log_p = z - log(whole) if from_logits else log(p)
+    log_p = log_softmax_textbook(x, -1) if from_logits else log(p)
     most = p > 0.5
     rest = where(most, where(most, 0.0, e).sum(axis=-1, keepdims=True) / whole, 1.0 - p)
     low, high = clip_range(clip)
@@ -144,7 +144,7 @@ def softmax_focal_textbook(
         c = bounded(p, low, high)
         inside = (p >= low) & (p <= high)
         rest, log_p = where(inside, rest, 1.0 - c), where(inside, log_p, log(c))
-    return -product(y, _alphas(alpha, classes) * (power(rest, gamma) * log_p)).sum(axis=-1)
+    return -product(y, alphas(alpha, classes) * (power(rest, gamma) * log_p)).sum(axis=-1)
 
 
 def _sums_of_others(h: Array) -> Array:
@@ -199,7 +199,8 @@ def _labels(target: Array, shape: tuple[int, ...], classes: int) -> Array:
     return labels
 
 
-def _alphas(alpha: Array | None, classes: int) -> Array | float:
+def alphas(alpha: Array | None, classes: int) -> Array | float:
+    """alpha as it multiplies the classes; ValueError where it has another shape or is negative for a class."""
     if alpha is None or (alpha.ndim == 0 and alpha < 0.0):
         return 1.0
     if alpha.shape not in ((), (classes,)):

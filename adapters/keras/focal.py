@@ -80,6 +80,22 @@ def binary_focal_crossentropy(inputs, targets, alpha, gamma):  # type: ignore[no
 
 # --- Of classes
 
+_OF_CLASSES = (
+    Dialect(
+        "clip",
+        "The softmax is clipped to [1e-7, 1 - 1e-7], with no gradient beyond.",
+        SOURCE + "losses/losses.py",
+        parameters=lambda call: {"clip": bounds(call)},
+    ),
+    Dialect(
+        "rounded-probability",
+        "log p and 1 - p are taken of the rounded p: of a confident row both have only the digits that 1 - p has "
+        "beside 1, as far as the clip.",
+        SOURCE + "losses/losses.py",
+        computed_as=formulas.softmax_focal_of_probability,
+    ),
+)
+
 
 @implements(
     "softmax_focal_loss",
@@ -87,12 +103,7 @@ def binary_focal_crossentropy(inputs, targets, alpha, gamma):  # type: ignore[no
     tuple(REDUCTIONS),
     unsupported=(*EARLY, PROBABILITIES_ONLY),
     dialects=(
-        Dialect(
-            "clip",
-            "The softmax is clipped to [1e-7, 1 - 1e-7], with no gradient beyond.",
-            SOURCE + "losses/losses.py",
-            parameters=lambda call: {"clip": bounds(call)},
-        ),
+        *_OF_CLASSES,
         accepts("any-gamma", "A negative gamma is not refused.", lambda call: call.arguments["gamma"] < 0.0),
     ),
 )
@@ -111,14 +122,7 @@ def categorical_focal_crossentropy_class(  # type: ignore[no-untyped-def]
     ("none",),
     twin="keras.losses.CategoricalFocalCrossentropy",
     unsupported=(PROBABILITIES_ONLY,),
-    dialects=(
-        Dialect(
-            "clip",
-            "The softmax is clipped to [1e-7, 1 - 1e-7], with no gradient beyond.",
-            SOURCE + "losses/losses.py",
-            parameters=lambda call: {"clip": bounds(call)},
-        ),
-    ),
+    dialects=_OF_CLASSES,
 )
 def categorical_focal_crossentropy(input, target, alpha, gamma):  # type: ignore[no-untyped-def]
     return keras.losses.categorical_focal_crossentropy(target, input, alpha=alpha, gamma=gamma, from_logits=True)

@@ -84,5 +84,7 @@ def _softmax_focal() -> Iterator[Case]:
     far = given([[30.0, 0.0, 0.0], [0.0, 30.0, 0.0], [100.0, 0.0, -100.0], [100.0, 0.0, -100.0]])
     target = given([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
     yield from row("saturated", {"input": far, "target": target}, tags="saturated")
+    sure = given([[6.0, 0.0, 0.0], [0.0, 9.0, 1.0], [0.0, 1.0, 12.0]])
+    yield from row("confident", {"input": sure, "target": given(np.eye(3))}, tags="saturated")
     yield from row("gamma-negative", {"input": x, "target": hot}, {"gamma": -1.0}, tags="error", reductions=("mean",))
     yield from row("bad-shapes", {"input": x, "target": one_hot(5, 2)}, tags="error", reductions=("mean",))
