@@ -20,7 +20,19 @@ from lossparity.reference.arithmetic import (
     where,
 )
 from lossparity.reference.classification import checked_labels
-from lossparity.reference.core import Argument, Array, Choice, Either, Gradients, Number, Real, Terms, loss, textbook
+from lossparity.reference.core import (
+    Argument,
+    Array,
+    Choice,
+    Either,
+    Flag,
+    Gradients,
+    Number,
+    Real,
+    Terms,
+    loss,
+    textbook,
+)
 from lossparity.reference.elementary import difference
 
 _SCORE = Real(differentiable=True)
@@ -113,14 +125,14 @@ def margin_ranking_textbook(
 _HINGE: dict[str, Argument] = {
     "input": _SCORE,
     "target": Real(),
-    "labels": Choice(("signed", "binary", "auto")),
+    "labels": Choice(("signed", "binary", "binary_if_all_are")),
 }
 _EACH = ("input", "target")
 
 
 def _signs(target: Array, labels: str) -> Array:
     """The targets of a hinge loss as -1 and 1."""
-    if labels == "binary" or (labels == "auto" and ((target == 0) | (target == 1)).all()):
+    if labels == "binary" or (labels == "binary_if_all_are" and ((target == 0) | (target == 1)).all()):
         return 2.0 * target - 1.0
     wrong = target[(np.abs(target) != 1) & ~np.isnan(target)]
     if labels == "signed" and wrong.size:
@@ -136,8 +148,8 @@ def hinge_loss(
 
     Shapes: input and target alike. Domain: all reals; target -1 or 1, and not differentiable.
     Kink: at target * input = 1 the derivative of max(0, z) is `subgradient`, 0 by default (TF v1; Keras 1).
-    Dialects: `labels` = "binary" maps every target y to 2 y - 1 (TF v1), "auto" does so if all of them are 0 or 1,
-    and otherwise takes them as they are, real numbers too (Keras).
+    Dialects: `labels` = "binary" maps every target y to 2 y - 1 (TF v1), "binary_if_all_are"
+    does so if all of them are 0 or 1, and otherwise takes them as they are, real numbers too (Keras).
     Errors: ValueError for a target other than -1 and 1 with labels = "signed".
     Source: keras.losses.Hinge, https://keras.io/api/losses/hinge_losses/
     """
@@ -150,7 +162,7 @@ def hinge_loss(
 
 def _signs_of(target: Operand, labels: str) -> Operand:
     """The targets of a hinge loss as -1 and 1, of a textbook form."""
-    binary = labels == "binary" or (labels == "auto" and bool(np.isin(nearest(target), (0.0, 1.0)).all()))
+    binary = labels == "binary" or (labels == "binary_if_all_are" and bool(np.isin(nearest(target), (0.0, 1.0)).all()))
     return 2.0 * target - 1.0 if binary else target
 
 
@@ -187,7 +199,7 @@ def squared_hinge_textbook(input: Operand, target: Operand, labels: str) -> Oper
         "input": _SCORE,
         "target": Either(differentiable=False),
         "subgradient": Number(minimum=0.0, maximum=1.0),
-        "definition": Choice(("crammer_singer", "keras")),
+        "zero_competes": Flag(),
     }
 )
 def categorical_hinge_loss(
@@ -196,15 +208,15 @@ def categorical_hinge_loss(
     reduction: str = "mean",
     *,
     subgradient: float = 0.0,
-    definition: str = "crammer_singer",
+    zero_competes: bool = False,
 ) -> Terms:
     """How far the label's score falls short of 1 above the best of the others.
 
     Shapes: input (..., C); target: integer labels (...), or one-hot (..., C); one term per row. Domain: all reals.
     Kinks: at z = 0 the derivative of max(0, z) is `subgradient`, 0 by default (Keras 1); scores that tie for the
     best share its derivative equally. `target` is not differentiable.
-    Dialects: `definition` = "keras" takes the maximum over (1 - target) * input, where the label's own entry is 0 and
-    so competes, and the sum of target * input, for any real target.
+    Dialects: `zero_competes` takes the maximum over (1 - target) * input, where the label's own entry is 0 and so
+    competes, and the sum of target * input, for any real target (Keras).
     Errors: ValueError for a label outside [0, C), a target that is not one-hot, and shapes that do not fit.
     Source: Crammer and Singer 2001, https://www.jmlr.org/papers/v2/crammer01a.html; keras.losses.CategoricalHinge.
     """
@@ -220,7 +232,7 @@ def categorical_hinge_loss(
         labels = labels.reshape(-1)
         y = np.zeros(x.shape)
         y[np.arange(len(labels)), labels] = 1.0
-    if definition == "crammer_singer":
+    if not zero_competes:
         wrong = ~((y == 0) | (y == 1)).all(axis=1) | (y.sum(axis=1) != 1)
         wrong &= ~np.isnan(y).any(axis=1)
         if wrong.any():
@@ -243,9 +255,11 @@ def categorical_hinge_loss(
 
 
 @textbook(categorical_hinge_loss, linear=True)
-def categorical_hinge_textbook(input: Operand, target: Operand | Array, subgradient: float, definition: str) -> Operand:
-    """max(0, 1 + max over the other classes - the label's); Keras' of (1 - y) x, and the sum of y x."""
-    if definition == "keras":
+def categorical_hinge_textbook(
+    input: Operand, target: Operand | Array, subgradient: float, zero_competes: bool
+) -> Operand:
+    """max(0, 1 + max over the other classes - the label's); with a 0 that competes of (1 - y) x, less sum y x."""
+    if zero_competes:
         y = target if isinstance(target, Operand) else input.lift(one_hot(target, input.shape[-1]))
         best, own = largest(product(1.0 - y, input), -1), product(y, input).sum(axis=-1)
     else:

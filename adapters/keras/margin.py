@@ -87,7 +87,7 @@ _COMPETES = Dialect(
     "label-competes",
     "The label's own entry stays among the others as 0, and so the best of them is never below 0.",
     DOCS + "hinge_losses/#categoricalhinge-class",
-    parameters={"definition": "keras"},
+    parameters={"zero_competes": True},
 )
 
 

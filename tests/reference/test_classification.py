@@ -99,12 +99,12 @@ def cross_entropy(
     return _row_by_row(input, of_row)
 
 
-def categorical_hinge_loss(input: Any, target: Any, definition: str = "crammer_singer") -> Any:
+def categorical_hinge_loss(input: Any, target: Any, zero_competes: bool = False) -> Any:
     rows, terms = input.reshape(-1, input.shape[-1]), []
     for n, x in enumerate(rows):
         soft = target.shape == input.shape
         y = target.reshape(rows.shape)[n] if soft else np.eye(len(x))[int(np.ravel(target)[n])]
-        if definition == "keras":
+        if zero_competes:
             best, own = max((1 - y) * x), sum(y * x)
         else:
             best, own = max(v for v, hot in zip(x, y, strict=True) if not hot), x[list(y).index(1)]
@@ -161,7 +161,7 @@ ELEMENTWISE: dict[str, tuple[Any, dict[str, Any], dict[str, float]]] = {
                     {"value": 1.0, "target": 1.0}),
     "hinge": (hinge_loss, {"input": LOGITS, "target": 2 * BITS - 1}, {}),
     "hinge-binary": (hinge_loss, {"input": LOGITS, "target": BITS, "labels": "binary"}, {}),
-    "hinge-auto": (hinge_loss, {"input": LOGITS, "target": BITS, "labels": "auto"}, {}),
+    "hinge-auto": (hinge_loss, {"input": LOGITS, "target": BITS, "labels": "binary_if_all_are"}, {}),
     "hinge-edge": (hinge_loss, {"input": X_EDGE, "target": [-1.0] * 12}, {}),
     "squared-hinge": (squared_hinge_loss, {"input": LOGITS, "target": 2 * BITS - 1}, {}),
     "squared-hinge-binary": (squared_hinge_loss, {"input": LOGITS, "target": BITS, "labels": "binary"}, {}),
@@ -193,10 +193,10 @@ BY_ROWS: dict[str, tuple[Any, dict[str, Any], dict[str, float]]] = {
     "ce-many": (cross_entropy, {"input": RNG.integers(-300, 300, (2, 40)) / 16.0, "target": np.array([3, 39])}, {}),
     "categorical-hinge": (categorical_hinge_loss, {"input": ROWS, "target": LABELS}, {"value": 5.0}),
     "categorical-hinge-one-hot": (categorical_hinge_loss, {"input": ROWS, "target": np.eye(3)[LABELS]}, {"value": 5.0}),
-    "categorical-hinge-keras": (categorical_hinge_loss, {"input": ROWS, "target": LABELS, "definition": "keras"},
+    "categorical-hinge-keras": (categorical_hinge_loss, {"input": ROWS, "target": LABELS, "zero_competes": True},
                                 {"value": 5.0}),
     "categorical-hinge-keras-soft": (
-        categorical_hinge_loss, {"input": ROWS, "target": SIMPLEX, "definition": "keras"}, {"value": 5.0, **ONE}),
+        categorical_hinge_loss, {"input": ROWS, "target": SIMPLEX, "zero_competes": True}, {"value": 5.0, **ONE}),
     "categorical-hinge-3d": (
         categorical_hinge_loss, {"input": ROWS_4D.reshape(2, 4, 3), "target": LABELS_4D.reshape(2, 4)}, {"value": 9.0}),
 }  # fmt: skip
@@ -403,7 +403,7 @@ CONVENTIONS: dict[str, tuple[str, dict[str, Any], Any, dict[str, Any]]] = {
     "hinge-kink-half": (
         "hinge_loss", {"input": [1.0], "target": [1.0], "subgradient": 0.5}, [0.0], {"input": [-0.5]}),
     "hinge-auto-not-binary": (
-        "hinge_loss", {"input": [0.5, 0.5], "target": [0.0, 0.5], "labels": "auto"}, [1.0, 0.75],
+        "hinge_loss", {"input": [0.5, 0.5], "target": [0.0, 0.5], "labels": "binary_if_all_are"}, [1.0, 0.75],
         {"input": [0.0, -0.5]}),
     "hinge-nan": ("hinge_loss", {"input": [math.nan], "target": [1.0]}, [math.nan], {"input": [math.nan]}),
     "squared-hinge-kink": (
@@ -417,7 +417,7 @@ CONVENTIONS: dict[str, tuple[str, dict[str, Any], Any, dict[str, Any]]] = {
         {"input": [[-1.0, 1.0]]}),
     # in Keras' maximum over (1 - y) x the label's own 0 beats negative scores
     "categorical-hinge-keras": (
-        "categorical_hinge_loss", {"input": [[-3.0, -5.0]], "target": [[1.0, 0.0]], "definition": "keras"}, [4.0],
+        "categorical_hinge_loss", {"input": [[-3.0, -5.0]], "target": [[1.0, 0.0]], "zero_competes": True}, [4.0],
         {"input": [[-1.0, 0.0]]}),
     "categorical-hinge": (
         "categorical_hinge_loss", {"input": [[-3.0, -5.0]], "target": [[1.0, 0.0]]}, [0.0], {"input": [[0.0, 0.0]]}),
