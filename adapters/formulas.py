@@ -22,6 +22,7 @@ from lossparity.reference.arithmetic import (
     largest,
     log,
     log1p,
+    maximum,
     minimum,
     one_hot,
     power,
@@ -221,6 +222,29 @@ def log_of_difference(
     entropy = product(target, log(p + epsilon)) + product(1.0 - target, log(1.0 - p + epsilon))
     result: Operand = weighted(-entropy, weight)
     return result
+
+
+def bce_second_plus_1e12(
+    input: Operand,
+    target: Operand,
+    weight: Operand | None,
+    clip: Any,
+    log_clamp: float,
+    gradient_floor: float,
+    epsilon: float,
+) -> Operand:
+    """torch's: the loss and its gradient, but in the second derivative 1e-12 is added to p and to 1 - p.
+
+    So it is no formula of the loss: (p^2 - 2 p y + y) / ((p + e)^2 (1 - p + e)^2) in p, and what the motion of p
+    contributes in y is -1 / max(p (1 - p), e).
+    """
+    p, y, e = bounded(input, *clip_range(clip)), target, 1e-12
+    over = (p + e) * (1.0 - p + e)
+    slope = (p - y) / maximum(p * (1.0 - p), gradient_floor)
+    curved = with_slopes(slope, (p, (p * p - 2.0 * (p * y) + y) / (over * over)), (y, -1.0 / (p * (1.0 - p))))
+    crossed = with_slopes(log1p(-p) - log(p), (p, -1.0 / maximum(p * (1.0 - p), e)))
+    value = binary_cross_entropy_textbook(input, target, None, clip, log_clamp, gradient_floor, epsilon)
+    return weighted(with_slopes(value, (p, curved), (y, crossed)), weight)
 
 
 @formula("kl_div")

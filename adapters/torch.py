@@ -302,7 +302,7 @@ _BCE_ISSUES = (
         "than 12 digits are right, and near 0 and 1 none.",
         SOURCE + "torch/csrc/autograd/FunctionsManual.cpp",
         versions=">=2.0",
-        symptom="number",
+        computed_as=formulas.bce_second_plus_1e12,
         aspects=("second",),
     ),
 )
