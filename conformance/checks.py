@@ -36,6 +36,8 @@ from lossparity.conformance.tables import (
     Whole,
     behind,
     combined,
+    compact,
+    in_order,
     offsets,
 )
 
@@ -140,7 +142,10 @@ class Checks(Sequence[Check]):
 
     def whole(self) -> Checks:
         """The same checks, with tables that hold nothing else."""
-        return self if self.rows is None else _packed(self)
+        if self.rows is None:
+            return self
+        ids = {row: self.tables.ids[int(self.rows[row])] for row in np.flatnonzero(self.odd()).tolist()}
+        return Checks(*compact(self.tables, self.call, self.line, self.measured, ids))
 
     def __len__(self) -> int:
         return len(self.call)
@@ -187,15 +192,10 @@ class Checks(Sequence[Check]):
     def distinct(self, *names: str) -> tuple[list[tuple[Any, ...]], Whole]:
         """The combinations of these words there are, in order of appearance, and for each check which of them."""
         columns = [self.codes(name) for name in names]
-        found, first, inner = np.unique(
-            combined([(codes, len(words)) for words, codes in columns]), return_index=True, return_inverse=True
-        )
-        order = np.argsort(first)
-        rows = first[order].tolist()
+        _, which = in_order(combined([(codes, len(words)) for words, codes in columns]))
+        rows = np.unique(which, return_index=True)[1].tolist()
         combinations = zip(*([words[codes[row]] for row in rows] for words, codes in columns), strict=True)
-        place = np.empty(len(found), np.int64)
-        place[order] = np.arange(len(found))
-        return list(combinations), place[inner.reshape(-1)]
+        return list(combinations), which
 
     def tally(self, *names: str) -> Counter[tuple[str, ...]]:
         """How many checks there are of each combination, in order of appearance."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,6 +75,20 @@ class Vectors:
         """The lists of several, one behind the other."""
         return cls.of(np.concatenate([each.values for each in parts]), np.concatenate([each.sizes for each in parts]))
 
+    def take(self, rows: Whole) -> Vectors:
+        """Some of the lists."""
+        sizes = self.sizes[rows]
+        within = np.arange(int(sizes.sum())) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        return Vectors.of(self.values[np.repeat(self.starts[rows], sizes) + within], sizes)
+
+    def keys(self, rows: Whole) -> list[bytes]:
+        """For each of these lists the same bytes as for every list of the same numbers, to the bit."""
+        raw = np.ascontiguousarray(self.values, np.float64).tobytes()
+        return [
+            raw[8 * start : 8 * end]
+            for start, end in zip(self.starts[rows].tolist(), self.starts[rows + 1].tolist(), strict=True)
+        ]
+
     @property
     def sizes(self) -> Whole:
         """The length of each list."""
@@ -122,6 +136,83 @@ class JoinedWords:
     def column(self, name: str, columns: Sequence[Whole]) -> Whole:
         """The columns that point into the tables, as one that points into all of them."""
         return np.concatenate([codes[column] for codes, column in zip(self._codes[name], columns, strict=True)])
+
+
+def in_order(codes: Whole) -> tuple[Whole, Whole]:
+    """The codes there are, in order of appearance, and for each row which of them."""
+    found, first, inner = np.unique(codes, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    place = np.empty(len(found), np.int64)
+    place[order] = np.arange(len(found))
+    return found[order], place[inner.reshape(-1)]
+
+
+def compact(
+    tables: Tables, call: Whole, line: Whole, measured: Whole, ids: dict[int, str]
+) -> tuple[Tables, Whole, Whole, Whole]:
+    """These rows, and tables that hold nothing else, in the order in which the rows need it and everything once.
+
+    ids: those that are not made of the check's parts. It is what packing the checks one by one makes.
+    """
+    keys = combined([(tables.calls[name], len(tables.words[name])) for name in OF_CALL])[call]
+    starts = np.flatnonzero(np.diff(keys, prepend=-1))
+    carries = np.diff(call, prepend=-1) != 0  # the first row of a call carries its seconds
+    seconds = np.add.reduceat(np.where(carries, tables.seconds[call], 0.0), starts) if len(starts) else np.zeros(0)
+    words: dict[str, list[Any]] = {}
+    calls: dict[str, Whole] = {}
+    for name in OF_CALL:
+        found, calls[name] = in_order(tables.calls[name][call[starts]])
+        words[name] = [tables.words[name][code] for code in found.tolist()]
+    parts = [(tables.lines[name], len(tables.words[name])) for name in OF_LINE]
+    ways = combined([*parts, (tables.lines["measured"], 2)])[line]
+    _, row, of_line = np.unique(ways, return_index=True, return_inverse=True)
+    of_line, own = of_line.reshape(-1), line[np.sort(row)]
+    lines: dict[str, Whole] = {}
+    for name in OF_LINE:
+        codes = tables.lines[name][own]
+        if name == "result":  # None comes first
+            codes = np.concatenate([[tables.words[name].index(None)], codes])
+        found, codes = in_order(codes)
+        lines[name] = codes[1:] if name == "result" else codes
+        words[name] = [tables.words[name][code] for code in found.tolist()]
+    lines["measured"] = tables.lines["measured"][own]
+    numeric = measured[measured >= 0]
+    kept: dict[str, Any] = {}
+    for name, of in (("results", "result"), ("tolerances", "limits")):
+        lists: Vectors = getattr(tables, name)
+        rows, kept[of] = _once(getattr(tables, of)[numeric], lists.keys)
+        kept[name] = lists.take(rows)
+    rows, kept["place"] = _once(tables.place[numeric], lambda rows: [tables.places[row] for row in rows.tolist()])
+    there = measured >= 0
+    return (
+        Tables(
+            words=words,
+            calls=calls,
+            seconds=np.round(seconds, 6),
+            lines=lines,
+            places=[tables.places[row] for row in rows.tolist()],
+            ids=ids,
+            **{name: getattr(tables, name)[numeric] for name in OF_MEASURED},
+            **kept,
+        ),
+        np.cumsum(np.diff(keys, prepend=-1) != 0) - 1,
+        in_order(of_line)[1],
+        np.where(there, np.cumsum(there) - 1, -1),
+    )
+
+
+def _once(rows: Whole, keys: Callable[[Whole], list[Any]]) -> tuple[Whole, Whole]:
+    """The rows of a table that are needed, in order of appearance, of those with one key the first; and rows of these.
+
+    -1 stays.
+    """
+    there = rows >= 0
+    distinct, inner = in_order(rows[there])
+    number = Interned()
+    codes = np.array([number[key] for key in keys(distinct)], dtype=np.int64)
+    found = np.full(len(rows), -1)
+    found[there] = codes[inner]
+    return distinct[np.unique(codes, return_index=True)[1]], found
 
 
 def offsets(sizes: Sequence[int]) -> list[int]:

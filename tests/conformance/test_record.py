@@ -357,7 +357,8 @@ def made_up(n: int, seed: int = 5) -> list[Check]:
             odd = {"result": draw.choice([{"value": [2, 3]}, {"value": []}, None, ["a", "b"], "text"])}
         verdict = draw.choice(["match", "dialect", "mismatch"])
         identifier = "/".join(parts) if i % 11 else f"odd/{i}"
-        checks.append(Check(identifier, parts[0], "toy", *parts[1:], verdict=verdict, reason=draw.choice("xyz"), **odd))
+        odd |= {"reason": draw.choice("xyz"), "seconds": draw.choice([0.0, 0.25, 1e-6])}
+        checks.append(Check(identifier, parts[0], "toy", *parts[1:], verdict=verdict, **odd))
     return checks
 
 
@@ -365,7 +366,8 @@ DTYPES = ("float64", "float32")
 
 
 def same(mine: Check, its: Check) -> bool:
-    """Equal, where NaN is NaN, and but for the worst error of a match without any, which no record keeps."""
+    """Equal, where NaN is NaN; but for the worst error of a match without any and each aspect's time, not kept."""
+    mine, its = (dataclasses.replace(each, seconds=0.0) for each in (mine, its))
     if its.verdict == "match" and its.error_ulp == 0.0:
         its = dataclasses.replace(its, worst=None)
     one, other = (repr(dataclasses.replace(each, declared=list(each.declared))) for each in (mine, its))
@@ -410,6 +412,16 @@ def test_columns_answer_as_a_loop_over_the_checks_does() -> None:
     assert len(found.where(verdict=())) == 0
 
 
+def tables_of(checks: Checks) -> str:
+    """All that the columns are, to the bit."""
+    tables = dataclasses.asdict(checks.tables)
+    return repr([tables, checks.call, checks.line, checks.measured, checks.rows]) + str(
+        [[each.tolist() for each in part.values()] for part in (checks.tables.calls, checks.tables.lines)]
+        + [each.tolist() for each in (checks.call, checks.line, checks.measured, checks.tables.results.values)]
+        + [each.tolist() for each in (checks.tables.result, checks.tables.place, checks.tables.got)]
+    )
+
+
 def test_checks_behind_one_another_are_those_of_one_sequence(tmp_path: Path) -> None:
     """Whole sequences and selections, with tables of their own and other IDs; and what is saved is the same bytes."""
     lists = [made_up(900, 1), made_up(700, 2), [], made_up(500, 1)]
@@ -426,6 +438,9 @@ def test_checks_behind_one_another_are_those_of_one_sequence(tmp_path: Path) -> 
     numbers = joined.numbered()
     ids = [each.id for each in whole]
     assert len(set(zip(numbers.tolist(), ids, strict=True))) == len(set(ids)) == len(set(numbers.tolist()))
+    for rows in (np.arange(len(joined))[::-1], np.arange(5, 1_500, 7), np.zeros(0, np.int64)):
+        some = list(joined.take(rows))
+        assert tables_of(joined.take(rows).whole()) == tables_of(Checks.of(some))
     one, other = make(*whole), dataclasses.replace(make(), checks=joined)
     assert record.save(one, tmp_path / "a.json").read_bytes() == record.save(other, tmp_path / "b.json").read_bytes()
 
