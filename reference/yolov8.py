@@ -12,10 +12,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lossparity.reference.activations import sigmoid, softmax
-from lossparity.reference.binary import binary_cross_entropy_with_logits
-from lossparity.reference.core import Array, Gradients, Integer, Labels, Number, Real, Terms, loss
-from lossparity.reference.detection import distribution_focal_loss
+from lossparity.reference.activations import sigmoid, sigmoid_textbook, softmax, softmax_textbook
+from lossparity.reference.arithmetic import (
+    Operand,
+    atan,
+    clip,
+    constant,
+    largest,
+    maximum,
+    minimum,
+    nearest,
+    power,
+    where,
+)
+from lossparity.reference.binary import binary_cross_entropy_with_logits, binary_cross_entropy_with_logits_textbook
+from lossparity.reference.core import Array, Gradients, Integer, Labels, Number, Real, Terms, loss, textbook
+from lossparity.reference.detection import distribution_focal_loss, distribution_focal_textbook
 
 _EPS = 1e-7  # in the complete IoU: added to heights, to the union, to the diagonal and to the trade-off's divisor
 _INSIDE = 1e-9  # an anchor is inside a box by more than this, in pixels; also added to the best alignment
@@ -307,3 +319,94 @@ def yolov8_detection_loss(
         return {"pred_dist": of_logits.reshape(pred_dist.shape), "pred_scores": to_scores(factor * cls)["input"]}
 
     return Terms(np.asarray(batch / total * value), pullback)
+
+
+@textbook(yolov8_detection_loss)
+def yolov8_detection_textbook(
+    pred_dist: Operand,
+    pred_scores: Operand,
+    anchor_points: Operand,
+    stride_tensor: Operand,
+    gt_labels: Array,
+    gt_bboxes: Operand,
+    mask_gt: Operand,
+    reg_max: int,
+    box: float,
+    cls: float,
+    dfl: float,
+    topk: int,
+    alpha: float,
+    beta: float,
+    min_side: float,
+) -> Operand:
+    """batch / max(sum t, 1) (box sum w (1 - ciou) + cls sum bce + dfl sum w mean_4 dfl); w: sum_c t of an anchor.
+
+    Which anchor answers for which box is decided by the nearest float64 numbers; the target scores t are computed, and
+    constants of the gradient.
+    """
+    images, anchors = pred_dist.shape[:2]
+    logits = pred_dist.reshape(images, anchors, 4, reg_max)
+    distance = (softmax_textbook(logits, -1) * np.arange(reg_max, dtype=np.float64)).sum(axis=-1)
+    points = [anchor_points[:, i] for i in (0, 1, 0, 1)]
+    boxes = [points[i] - distance[..., i] if i < 2 else points[i] + distance[..., i] for i in range(4)]
+    stride = stride_tensor[:, 0]
+    pixels = [constant(edge) * stride for edge in boxes]
+    scores = constant(sigmoid_textbook(pred_scores))
+    assigned = task_aligned_assign(
+        np.clip(nearest(scores), 0.0, 1.0),
+        np.stack([nearest(edge) for edge in pixels], axis=-1),
+        nearest(anchor_points * stride_tensor),
+        gt_labels,
+        nearest(gt_bboxes),
+        nearest(mask_gt),
+        topk=topk,
+        alpha=alpha,
+        beta=beta,
+        min_side=min_side,
+    )
+    image, anchor = here = np.nonzero(assigned.foreground)
+    owner = assigned.gt_index[here]
+    truth = [gt_bboxes[image, owner, i] for i in range(4)]
+
+    # t = alignment / (the box's best + 1e-9), times its best overlap: of the anchors that answer for it
+    overlap = maximum(_complete_iou_textbook(truth, [edge[here] for edge in pixels]), 0.0)
+    alignment = power(scores[(*here, assigned.labels[here])], alpha) * power(overlap, beta)
+    same = (image[:, None] == image) & (owner[:, None] == owner)
+    best, best_overlap = (_best(each, same) for each in (alignment, overlap))
+    weight = constant(alignment * best_overlap / (best + _INSIDE))
+    classes = pred_scores.shape[-1]
+    spread = np.zeros((len(image), images, anchors, classes), dtype=bool)
+    spread[(np.arange(len(image)), *here, assigned.labels[here])] = True
+    targets = where(spread, weight.reshape(-1, 1, 1, 1), 0.0).sum(axis=0)
+
+    value = cls * binary_cross_entropy_with_logits_textbook(pred_scores, targets, None, None).sum()
+    wanted = [edge / stride[anchor] for edge in truth]
+    ciou = _complete_iou_textbook([edge[here] for edge in boxes], wanted)
+    value = value + box * (weight * (1.0 - ciou)).sum()
+    for i, edge in enumerate(wanted):
+        point = points[i][anchor]
+        side = clip(point - edge if i < 2 else edge - point, 0.0, reg_max - 1.0 - _LAST_BIN)
+        of_side = distribution_focal_textbook(logits[image, anchor, i], side)
+        value = value + dfl * (weight * of_side).sum() / 4.0
+    loss_of_all: Operand = value * float(images) / maximum(weight.sum(), 1.0)
+    return loss_of_all
+
+
+def _best(x: Operand, same: Array) -> Operand:
+    """The largest of those that are of the same box, for each."""
+    return largest(where(same, x.reshape(1, -1), 0.0), 1).reshape(-1) if len(same) else x
+
+
+def _complete_iou_textbook(one: list[Operand], other: list[Operand]) -> Operand:
+    """I / U - rho^2 / c^2 - alpha v, with 1e-7 in heights, U, c^2 and alpha's divisor; no gradient through alpha."""
+    (x1, y1, x2, y2), (u1, v1, u2, v2) = one, other
+    w1, h1, w2, h2 = x2 - x1, y2 - y1 + _EPS, u2 - u1, v2 - v1 + _EPS
+    w, h = minimum(x2, u2) - maximum(x1, u1), minimum(y2, v2) - maximum(y1, v1)
+    intersection = where((w > 0.0) & (h > 0.0), w * h, 0.0)
+    iou = intersection / (w1 * h1 + w2 * h2 - intersection + _EPS)
+    width, height = maximum(x2, u2) - minimum(x1, u1), maximum(y2, v2) - minimum(y1, v1)
+    dx, dy = u1 + u2 - x1 - x2, v1 + v2 - y1 - y2
+    distance = (dx * dx + dy * dy) / 4.0 / (width * width + height * height + _EPS)
+    turn = (atan(w2 / h2) - atan(w1 / h1)) * (2.0 / (4.0 * atan(w1.lift(1.0))))
+    v = turn * turn
+    return iou - distance - constant(v / (1.0 - iou + v + _EPS)) * v

@@ -14,6 +14,8 @@ import pytest
 from exact import Dual, atan, constant, dual, exp, log1p, maximum, minimum, mp, total
 
 from lossparity import reference
+from lossparity.reference.bounded import Bounded
+from lossparity.reference.precision import Exact, Native
 
 EPS = mp.mpf(1e-7)
 INSIDE = mp.mpf(1e-9)
@@ -148,6 +150,43 @@ def test_value_and_gradients_are_those_of_the_definition(seed: int, boxes: int, 
         slope, size = np.sum(directions[name] * gradients[name]), np.sum(np.abs(directions[name] * gradients[name]))
         assert abs(slope - 0.75 * float(want.slope)) <= 1e-14 * size
         assert (size > 0) == (name == "pred_scores" or boxes > 0)
+
+
+@pytest.mark.parametrize(
+    ("seed", "boxes", "topk", "side"), [(0, 3, 10, 0.0), (1, 3, 2, 0.0), (2, 2, 3, 16.0), (3, 0, 10, 0.0)]
+)
+def test_textbook_form_is_the_definition(seed: int, boxes: int, topk: int, side: float) -> None:
+    given = scene(seed, boxes)
+    arguments = {**given, "reg_max": 4, "topk": topk, "min_side": side}
+    value, gradients = reference.yolov8_detection_loss.evaluate(Exact(mp), arguments, 1.0)
+    draw = np.random.default_rng(seed)
+    as_dual = np.frompyfunc(lambda x, dx: Dual(float(x), float(dx)), 2, 1)
+    for name in ("pred_dist", "pred_scores"):
+        direction = draw.normal(size=given[name].shape)
+        along = [as_dual(given[n], direction if n == name else 0.0) for n in ("pred_dist", "pred_scores")]
+        want = definition(*along, *[given[n] for n in list(given)[2:]], topk, side)
+        assert abs(value - want.value) <= abs(want.value) * mp.mpf(10) ** -45
+        slope = np.sum(exact.to_mp(direction) * gradients[name])
+        assert abs(slope - want.slope) <= mp.mpf(10) ** -45 * np.sum(np.abs(exact.to_mp(direction) * gradients[name]))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_rounding_stays_within_the_running_error(dtype: str) -> None:
+    arguments = {name: a.astype(dtype) if a.dtype.kind == "f" else a for name, a in scene(0).items()}
+    arguments["reg_max"] = 4
+    loss = reference.yolov8_detection_loss
+    right = loss.evaluate(Exact(mp), arguments, 1.0)
+    balls = loss.evaluate(Bounded(dtype), arguments, 1.0)
+    got = loss.evaluate(Native(dtype), arguments, 1.0)
+
+    def compare(numbers: Any, exactly: Any, ball: Any) -> None:
+        error = np.abs(exact.to_mp(np.ravel(numbers).astype(float)) - np.ravel(exactly)).astype(float)
+        assert np.all(error <= np.ravel(ball.error) + 1e-40)
+        assert np.any(error > 0.002 * np.ravel(ball.error))
+
+    compare(got[0], right[0], balls[0])
+    for name, gradient in got[1].items():
+        compare(gradient, right[1][name], balls[1][name])
 
 
 def test_the_assignment_is_that_of_the_definition() -> None:
