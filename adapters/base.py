@@ -305,12 +305,37 @@ class Implementation:
         return tuple(inspect.signature(self.function).parameters)
 
 
-def implementations(registry: list[Implementation]) -> Callable[..., Callable[[Any], Any]]:
-    """A decorator `implements(loss, name, reductions=..., ...)` that adds an `Implementation` to `registry`."""
+@dataclass(frozen=True)
+class Twin:
+    """The other entry point of a pair that must give the same bits: the class around a function, or the reverse.
 
-    def implements(loss: str, name: str, reductions: tuple[str, ...] = (), **rest: Any) -> Callable[[Any], Any]:
+    name, function: its own, as an `Implementation` has them. differs: what else is not as its twin's, by field.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    differs: Mapping[str, Any]
+
+
+def twin(name: str, function: Callable[..., Any], **differs: Any) -> Twin:
+    """A `Twin`; `function` is a lambda that names the entry point, so that an older release may lack it."""
+    return Twin(name, function, differs)
+
+
+def implementations(registry: list[Implementation]) -> Callable[..., Callable[[Any], Any]]:
+    """A decorator `implements(loss, name, reductions=..., twin=twin(...), ...)`: it adds an `Implementation` to
+    `registry`, and with a `twin` a second one, which is declared as the first is.
+    """
+
+    def implements(
+        loss: str, name: str, reductions: tuple[str, ...] = (), twin: Twin | None = None, **rest: Any
+    ) -> Callable[[Any], Any]:
         def register(function: Any) -> Any:
-            registry.append(Implementation(loss, name, function, reductions, **rest))
+            one = Implementation(loss, name, function, reductions, **rest)
+            registry.append(one)
+            if twin is not None:
+                other: dict[str, Any] = {"name": twin.name, "function": twin.function, "twin": name, **twin.differs}
+                registry.append(dataclasses.replace(one, **other))
             return function
 
         return register

@@ -10,7 +10,7 @@ import torch.nn.functional as F  # noqa: N812  torch's own convention
 from torch import nn
 
 from lossparity.adapters import engines, formulas
-from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue, Unsupported, implementations
+from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue, Unsupported, implementations, twin
 
 IMPLEMENTATIONS: list[Implementation] = []
 implements = implementations(IMPLEMENTATIONS)
@@ -72,34 +72,31 @@ _LOGITS = Dialect(
 )
 
 
-@implements("sigmoid", "torch.sigmoid", dialects=(_SIGMOID,))
+@implements(
+    "sigmoid", "torch.sigmoid", dialects=(_SIGMOID,), twin=twin("torch.nn.Sigmoid", lambda input: nn.Sigmoid()(input))
+)
 def sigmoid(input):  # type: ignore[no-untyped-def]
     return torch.sigmoid(input)
 
 
-@implements("sigmoid", "torch.nn.Sigmoid", twin="torch.sigmoid", dialects=(_SIGMOID,))
-def sigmoid_module(input):  # type: ignore[no-untyped-def]
-    return nn.Sigmoid()(input)
-
-
-@implements("softmax", "torch.nn.functional.softmax", dialects=(_SOFTMAX,))
+@implements(
+    "softmax",
+    "torch.nn.functional.softmax",
+    dialects=(_SOFTMAX,),
+    twin=twin("torch.nn.Softmax", lambda input, dim: nn.Softmax(dim=dim)(input)),
+)
 def softmax(input, dim):  # type: ignore[no-untyped-def]
     return F.softmax(input, dim=dim)
 
 
-@implements("softmax", "torch.nn.Softmax", twin="torch.nn.functional.softmax", dialects=(_SOFTMAX,))
-def softmax_module(input, dim):  # type: ignore[no-untyped-def]
-    return nn.Softmax(dim=dim)(input)
-
-
-@implements("log_softmax", "torch.nn.functional.log_softmax", dialects=(_LOG_SOFTMAX,))
+@implements(
+    "log_softmax",
+    "torch.nn.functional.log_softmax",
+    dialects=(_LOG_SOFTMAX,),
+    twin=twin("torch.nn.LogSoftmax", lambda input, dim: nn.LogSoftmax(dim=dim)(input)),
+)
 def log_softmax(input, dim):  # type: ignore[no-untyped-def]
     return F.log_softmax(input, dim=dim)
-
-
-@implements("log_softmax", "torch.nn.LogSoftmax", twin="torch.nn.functional.log_softmax", dialects=(_LOG_SOFTMAX,))
-def log_softmax_module(input, dim):  # type: ignore[no-untyped-def]
-    return nn.LogSoftmax(dim=dim)(input)
 
 
 # --- Regression
@@ -109,7 +106,10 @@ _WEIGHT = Unsupported(
     lambda call: call.arguments["weight"] is not None,
     versions="<2.6",
 )
-_MODULE_WEIGHT = {"weight": f"the class has no weight, only the function ({ISSUES}149841)"}
+_WITHOUT_WEIGHT: dict[str, Any] = {
+    "lacks": {"weight": f"the class has no weight, only the function ({ISSUES}149841)"},
+    "unsupported": (),
+}
 
 _L1_NAN = KnownIssue(
     "nan-gradient-0",
@@ -128,31 +128,29 @@ _L1_NAN = KnownIssue(
     ALL,
     unsupported=(_WEIGHT,),
     known_issues=(_L1_NAN,),
+    twin=twin(
+        "torch.nn.L1Loss",
+        lambda input, target, reduction: nn.L1Loss(reduction=reduction)(input, target),
+        **_WITHOUT_WEIGHT,
+    ),
 )
 def l1_loss(input, target, reduction, weight=None):  # type: ignore[no-untyped-def]
     return F.l1_loss(input, target, reduction=reduction, **given(weight=weight))
 
 
 @implements(
-    "l1_loss",
-    "torch.nn.L1Loss",
+    "mse_loss",
+    "torch.nn.functional.mse_loss",
     ALL,
-    twin="torch.nn.functional.l1_loss",
-    lacks=_MODULE_WEIGHT,
-    known_issues=(_L1_NAN,),
+    unsupported=(_WEIGHT,),
+    twin=twin(
+        "torch.nn.MSELoss",
+        lambda input, target, reduction: nn.MSELoss(reduction=reduction)(input, target),
+        **_WITHOUT_WEIGHT,
+    ),
 )
-def l1_loss_module(input, target, reduction):  # type: ignore[no-untyped-def]
-    return nn.L1Loss(reduction=reduction)(input, target)
-
-
-@implements("mse_loss", "torch.nn.functional.mse_loss", ALL, unsupported=(_WEIGHT,))
 def mse_loss(input, target, reduction, weight=None):  # type: ignore[no-untyped-def]
     return F.mse_loss(input, target, reduction=reduction, **given(weight=weight))
-
-
-@implements("mse_loss", "torch.nn.MSELoss", ALL, twin="torch.nn.functional.mse_loss", lacks=_MODULE_WEIGHT)
-def mse_loss_module(input, target, reduction):  # type: ignore[no-untyped-def]
-    return nn.MSELoss(reduction=reduction)(input, target)
 
 
 _BETA_0 = Dialect(
@@ -180,21 +178,13 @@ _BETA_0_TARGET = KnownIssue(
     ALL,
     dialects=(_BETA_0,),
     known_issues=(_BETA_0_TARGET,),
+    twin=twin(
+        "torch.nn.SmoothL1Loss",
+        lambda input, target, reduction, beta: nn.SmoothL1Loss(reduction=reduction, beta=beta)(input, target),
+    ),
 )
 def smooth_l1_loss(input, target, reduction, beta):  # type: ignore[no-untyped-def]
     return F.smooth_l1_loss(input, target, reduction=reduction, beta=beta)
-
-
-@implements(
-    "smooth_l1_loss",
-    "torch.nn.SmoothL1Loss",
-    ALL,
-    twin="torch.nn.functional.smooth_l1_loss",
-    dialects=(_BETA_0,),
-    known_issues=(_BETA_0_TARGET,),
-)
-def smooth_l1_loss_module(input, target, reduction, beta):  # type: ignore[no-untyped-def]
-    return nn.SmoothL1Loss(reduction=reduction, beta=beta)(input, target)
 
 
 _POSITIVE_DELTA = Dialect(
@@ -225,21 +215,15 @@ _MEAN_OVER_N = Dialect(
     ALL,
     unsupported=(_WEIGHT,),
     dialects=(_POSITIVE_DELTA, _MEAN_OVER_N),
+    twin=twin(
+        "torch.nn.HuberLoss",
+        lambda input, target, reduction, delta: nn.HuberLoss(reduction=reduction, delta=delta)(input, target),
+        dialects=(_POSITIVE_DELTA,),
+        **_WITHOUT_WEIGHT,
+    ),
 )
 def huber_loss(input, target, reduction, delta, weight=None):  # type: ignore[no-untyped-def]
     return F.huber_loss(input, target, reduction=reduction, delta=delta, **given(weight=weight))
-
-
-@implements(
-    "huber_loss",
-    "torch.nn.HuberLoss",
-    ALL,
-    twin="torch.nn.functional.huber_loss",
-    lacks=_MODULE_WEIGHT,
-    dialects=(_POSITIVE_DELTA,),
-)
-def huber_loss_module(input, target, reduction, delta):  # type: ignore[no-untyped-def]
-    return nn.HuberLoss(reduction=reduction, delta=delta)(input, target)
 
 
 # --- Classification
@@ -314,21 +298,13 @@ _BCE_ISSUES = (
     ALL,
     dialects=_BCE,
     known_issues=_BCE_ISSUES,
+    twin=twin(
+        "torch.nn.BCELoss",
+        lambda input, target, reduction, weight=None: nn.BCELoss(weight=weight, reduction=reduction)(input, target),
+    ),
 )
 def binary_cross_entropy(input, target, reduction, weight=None):  # type: ignore[no-untyped-def]
     return F.binary_cross_entropy(input, target, weight=weight, reduction=reduction)
-
-
-@implements(
-    "binary_cross_entropy",
-    "torch.nn.BCELoss",
-    ALL,
-    twin="torch.nn.functional.binary_cross_entropy",
-    dialects=_BCE,
-    known_issues=_BCE_ISSUES,
-)
-def binary_cross_entropy_module(input, target, reduction, weight=None):  # type: ignore[no-untyped-def]
-    return nn.BCELoss(weight=weight, reduction=reduction)(input, target)
 
 
 @implements(
@@ -336,30 +312,30 @@ def binary_cross_entropy_module(input, target, reduction, weight=None):  # type:
     "torch.nn.functional.binary_cross_entropy_with_logits",
     ALL,
     dialects=(_LOGITS,),
+    twin=twin(
+        "torch.nn.BCEWithLogitsLoss",
+        lambda input, target, reduction, weight=None, pos_weight=None: nn.BCEWithLogitsLoss(
+            weight=weight, reduction=reduction, pos_weight=pos_weight
+        )(input, target),
+    ),
 )
 def bce_with_logits(input, target, reduction, weight=None, pos_weight=None):  # type: ignore[no-untyped-def]
     return F.binary_cross_entropy_with_logits(input, target, weight=weight, reduction=reduction, pos_weight=pos_weight)
 
 
 @implements(
-    "binary_cross_entropy_with_logits",
-    "torch.nn.BCEWithLogitsLoss",
+    "nll_loss",
+    "torch.nn.functional.nll_loss",
     ALL,
-    twin="torch.nn.functional.binary_cross_entropy_with_logits",
-    dialects=(_LOGITS,),
+    twin=twin(
+        "torch.nn.NLLLoss",
+        lambda input, target, reduction, ignore_index, weight=None: nn.NLLLoss(
+            weight=weight, ignore_index=ignore_index, reduction=reduction
+        )(input, target),
+    ),
 )
-def bce_with_logits_module(input, target, reduction, weight=None, pos_weight=None):  # type: ignore[no-untyped-def]
-    return nn.BCEWithLogitsLoss(weight=weight, reduction=reduction, pos_weight=pos_weight)(input, target)
-
-
-@implements("nll_loss", "torch.nn.functional.nll_loss", ALL)
 def nll_loss(input, target, reduction, ignore_index, weight=None):  # type: ignore[no-untyped-def]
     return F.nll_loss(input, target, weight=weight, ignore_index=ignore_index, reduction=reduction)
-
-
-@implements("nll_loss", "torch.nn.NLLLoss", ALL, twin="torch.nn.functional.nll_loss")
-def nll_loss_module(input, target, reduction, ignore_index, weight=None):  # type: ignore[no-untyped-def]
-    return nn.NLLLoss(weight=weight, ignore_index=ignore_index, reduction=reduction)(input, target)
 
 
 _MASKED = KnownIssue(
@@ -383,6 +359,12 @@ _MASKED = KnownIssue(
     ALL,
     dialects=(_CROSS_ENTROPY,),
     known_issues=(_MASKED,),
+    twin=twin(
+        "torch.nn.CrossEntropyLoss",
+        lambda input, target, reduction, ignore_index, label_smoothing, weight=None: nn.CrossEntropyLoss(
+            weight=weight, ignore_index=ignore_index, reduction=reduction, label_smoothing=label_smoothing
+        )(input, target),
+    ),
 )
 def cross_entropy(  # type: ignore[no-untyped-def]
     input, target, reduction, ignore_index, label_smoothing, weight=None
@@ -395,23 +377,6 @@ def cross_entropy(  # type: ignore[no-untyped-def]
         reduction=reduction,
         label_smoothing=label_smoothing,
     )
-
-
-@implements(
-    "cross_entropy",
-    "torch.nn.CrossEntropyLoss",
-    ALL,
-    twin="torch.nn.functional.cross_entropy",
-    dialects=(_CROSS_ENTROPY,),
-    known_issues=(_MASKED,),
-)
-def cross_entropy_module(  # type: ignore[no-untyped-def]
-    input, target, reduction, ignore_index, label_smoothing, weight=None
-):
-    criterion = nn.CrossEntropyLoss(
-        weight=weight, ignore_index=ignore_index, reduction=reduction, label_smoothing=label_smoothing
-    )
-    return criterion(input, target)
 
 
 def _target_0(call: Call) -> bool:
@@ -441,20 +406,20 @@ _KL_DIV = (
 )
 
 
-@implements("kl_div", "torch.nn.functional.kl_div", (*ALL, "batchmean"), known_issues=_KL_DIV)
-def kl_div(input, target, reduction, log_target):  # type: ignore[no-untyped-def]
-    return F.kl_div(input, target, reduction=reduction, log_target=log_target)
-
-
 @implements(
     "kl_div",
-    "torch.nn.KLDivLoss",
+    "torch.nn.functional.kl_div",
     (*ALL, "batchmean"),
-    twin="torch.nn.functional.kl_div",
     known_issues=_KL_DIV,
+    twin=twin(
+        "torch.nn.KLDivLoss",
+        lambda input, target, reduction, log_target: nn.KLDivLoss(reduction=reduction, log_target=log_target)(
+            input, target
+        ),
+    ),
 )
-def kl_div_module(input, target, reduction, log_target):  # type: ignore[no-untyped-def]
-    return nn.KLDivLoss(reduction=reduction, log_target=log_target)(input, target)
+def kl_div(input, target, reduction, log_target):  # type: ignore[no-untyped-def]
+    return F.kl_div(input, target, reduction=reduction, log_target=log_target)
 
 
 # --- Margin losses
@@ -507,21 +472,15 @@ _CLAMP_NAN = KnownIssue(
     ALL,
     dialects=_MARGIN,
     known_issues=(_CLAMP_NAN,),
+    twin=twin(
+        "torch.nn.HingeEmbeddingLoss",
+        lambda input, target, margin, reduction: nn.HingeEmbeddingLoss(margin=margin, reduction=reduction)(
+            input, target
+        ),
+    ),
 )
 def hinge_embedding_loss(input, target, margin, reduction):  # type: ignore[no-untyped-def]
     return F.hinge_embedding_loss(input, target, margin=margin, reduction=reduction)
-
-
-@implements(
-    "hinge_embedding_loss",
-    "torch.nn.HingeEmbeddingLoss",
-    ALL,
-    twin="torch.nn.functional.hinge_embedding_loss",
-    dialects=_MARGIN,
-    known_issues=(_CLAMP_NAN,),
-)
-def hinge_embedding_loss_module(input, target, margin, reduction):  # type: ignore[no-untyped-def]
-    return nn.HingeEmbeddingLoss(margin=margin, reduction=reduction)(input, target)
 
 
 @implements(
@@ -530,18 +489,12 @@ def hinge_embedding_loss_module(input, target, margin, reduction):  # type: igno
     ALL,
     dialects=(*_MARGIN, _SAME_RANK),
     known_issues=(_CLAMP_NAN,),
+    twin=twin(
+        "torch.nn.MarginRankingLoss",
+        lambda input1, input2, target, margin, reduction: nn.MarginRankingLoss(margin=margin, reduction=reduction)(
+            input1, input2, target
+        ),
+    ),
 )
 def margin_ranking_loss(input1, input2, target, margin, reduction):  # type: ignore[no-untyped-def]
     return F.margin_ranking_loss(input1, input2, target, margin=margin, reduction=reduction)
-
-
-@implements(
-    "margin_ranking_loss",
-    "torch.nn.MarginRankingLoss",
-    ALL,
-    twin="torch.nn.functional.margin_ranking_loss",
-    dialects=(*_MARGIN, _SAME_RANK),
-    known_issues=(_CLAMP_NAN,),
-)
-def margin_ranking_loss_module(input1, input2, target, margin, reduction):  # type: ignore[no-untyped-def]
-    return nn.MarginRankingLoss(margin=margin, reduction=reduction)(input1, input2, target)

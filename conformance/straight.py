@@ -74,15 +74,24 @@ def _public(module: ModuleType) -> str:
     return parts[0] if any(part.startswith("_") for part in parts) else module.__name__
 
 
+def _body(function: Any) -> list[ast.stmt]:
+    """The statements of a function; of a lambda, which has a line of its own, that it returns its expression."""
+    if function.__name__ == "<lambda>":
+        line = function.__code__.co_firstlineno
+        nodes = ast.walk(ast.parse(inspect.getsource(sys.modules[function.__module__])))
+        (found,) = (each for each in nodes if isinstance(each, ast.Lambda) and each.lineno == line)
+        return [ast.Return(found.body)]
+    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
+    if not isinstance(definition, ast.FunctionDef):
+        raise TypeError(f"{function!r} is no function whose lines could be shown")
+    return definition.body
+
+
 class _Scope:
     """A function's body with its names bound. Statements that make something new are shared by all scopes."""
 
     def __init__(self, function: Any, entry: _Entry, names: dict[int, str], caller: _Scope | None = None) -> None:
-        source = textwrap.dedent(inspect.getsource(function))
-        (definition,) = ast.parse(source).body
-        if not isinstance(definition, ast.FunctionDef):
-            raise TypeError(f"{function!r} is no function whose lines could be shown")
-        self.body = definition.body
+        self.body = _body(function)
         self.function = function
         self.entry = entry
         self.names = names  # by id() of an object that the statements have already made

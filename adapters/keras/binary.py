@@ -12,12 +12,12 @@ from lossparity.adapters.keras.shared import (
     AVERAGE,
     CLASS,
     EMPTY,
-    FUNCTION,
     NO_SAMPLES,
     SOURCE,
     SOURCE_2,
     accepts,
     bounds,
+    function,
     implements,
     per_sample,
     setup,
@@ -65,6 +65,12 @@ def _outside(call: Call) -> bool:
         accepts("any-probability", "A number outside [0, 1] is not refused.", _outside),
     ),
     known_issues=(EMPTY, zero_at_nan("clip_by_value")),
+    twin=function(
+        "keras.losses.binary_crossentropy",
+        lambda input, target: keras.losses.binary_crossentropy(target, input),
+        dialects=(AVERAGE, *_CLIP, _DIFFERENCE),
+        known_issues=(zero_at_nan("clip_by_value"),),
+    ),
     **CLASS,
 )
 def binary_crossentropy_class(input, target, reduction, sample_weight=None):  # type: ignore[no-untyped-def]
@@ -73,35 +79,18 @@ def binary_crossentropy_class(input, target, reduction, sample_weight=None):  # 
 
 
 @implements(
-    "binary_cross_entropy",
-    "keras.losses.binary_crossentropy",
-    twin="keras.losses.BinaryCrossentropy",
-    dialects=(AVERAGE, *_CLIP, _DIFFERENCE),
-    known_issues=(zero_at_nan("clip_by_value"),),
-    **FUNCTION,
-)
-def binary_crossentropy(input, target):  # type: ignore[no-untyped-def]
-    return keras.losses.binary_crossentropy(target, input)
-
-
-@implements(
     "binary_cross_entropy_with_logits",
     "keras.losses.BinaryCrossentropy",
     dialects=(AVERAGE, NO_SAMPLES),
     known_issues=(EMPTY,),
+    twin=function(
+        "keras.losses.binary_crossentropy",
+        lambda input, target: keras.losses.binary_crossentropy(target, input, from_logits=True),
+        dialects=(AVERAGE,),
+        known_issues=(),
+    ),
     **CLASS,
 )
 def binary_crossentropy_of_logits_class(input, target, reduction, sample_weight=None):  # type: ignore[no-untyped-def]
     loss = keras.losses.BinaryCrossentropy(from_logits=True, **setup(input, reduction))
     return loss(target, input, sample_weight=per_sample(sample_weight))
-
-
-@implements(
-    "binary_cross_entropy_with_logits",
-    "keras.losses.binary_crossentropy",
-    twin="keras.losses.BinaryCrossentropy",
-    dialects=(AVERAGE,),
-    **FUNCTION,
-)
-def binary_crossentropy_of_logits(input, target):  # type: ignore[no-untyped-def]
-    return keras.losses.binary_crossentropy(target, input, from_logits=True)

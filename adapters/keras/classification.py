@@ -25,6 +25,7 @@ from lossparity.adapters.keras.shared import (
     bounds,
     empty,
     fold,
+    function,
     implements,
     per_sample,
     setup,
@@ -91,6 +92,13 @@ _SOFT: dict[str, Any] = {
     "keras.losses.CategoricalCrossentropy",
     tuple(REDUCTIONS),
     unsupported=(*EARLY, PROBABILITIES_ONLY),
+    twin=function(
+        "keras.losses.categorical_crossentropy",
+        lambda input, target, label_smoothing: keras.losses.categorical_crossentropy(
+            target, input, from_logits=True, label_smoothing=label_smoothing, axis=min(input.ndim - 1, 1)
+        ),
+        unsupported=(PROBABILITIES_ONLY,),
+    ),
     **_SOFT,
 )
 def categorical_crossentropy_class(  # type: ignore[no-untyped-def]
@@ -100,20 +108,6 @@ def categorical_crossentropy_class(  # type: ignore[no-untyped-def]
         from_logits=True, label_smoothing=label_smoothing, axis=min(input.ndim - 1, 1), **setup(input, reduction)
     )
     return loss(target, input, sample_weight=sample_weight)
-
-
-@implements(
-    "cross_entropy",
-    "keras.losses.categorical_crossentropy",
-    ("none",),
-    twin="keras.losses.CategoricalCrossentropy",
-    unsupported=(PROBABILITIES_ONLY,),
-    **_SOFT,
-)
-def categorical_crossentropy(input, target, label_smoothing):  # type: ignore[no-untyped-def]
-    return keras.losses.categorical_crossentropy(
-        target, input, from_logits=True, label_smoothing=label_smoothing, axis=min(input.ndim - 1, 1)
-    )
 
 
 @implements(
@@ -135,6 +129,15 @@ def categorical_crossentropy(input, target, label_smoothing):  # type: ignore[no
     ),
     known_issues=(empty(folded=None), *_ONE_CLASS),
     lacks={"weight": "it has no weights of classes"},
+    twin=function(
+        "keras.losses.sparse_categorical_crossentropy",
+        lambda input, target, ignore_index: keras.losses.sparse_categorical_crossentropy(
+            target, classes_last(input), from_logits=True, ignore_class=ignore_index
+        ),
+        unsupported=(INDICES_ONLY,),
+        dialects=(_NO_BATCH, CROSS_ENTROPY),
+        known_issues=(_ONE_CLASS_TWIN,),
+    ),
 )
 def sparse_categorical_crossentropy_class(  # type: ignore[no-untyped-def]
     input, target, reduction, ignore_index, sample_weight=None
@@ -143,22 +146,6 @@ def sparse_categorical_crossentropy_class(  # type: ignore[no-untyped-def]
         from_logits=True, ignore_class=ignore_index, **setup(input, reduction)
     )
     return loss(target, classes_last(input), sample_weight=sample_weight)
-
-
-@implements(
-    "cross_entropy",
-    "keras.losses.sparse_categorical_crossentropy",
-    ("none",),
-    twin="keras.losses.SparseCategoricalCrossentropy",
-    unsupported=(INDICES_ONLY,),
-    dialects=(_NO_BATCH, CROSS_ENTROPY),
-    known_issues=(_ONE_CLASS_TWIN,),
-    lacks={"weight": "it has no weights of classes"},
-)
-def sparse_categorical_crossentropy(input, target, ignore_index):  # type: ignore[no-untyped-def]
-    return keras.losses.sparse_categorical_crossentropy(
-        target, classes_last(input), from_logits=True, ignore_class=ignore_index
-    )
 
 
 # --- Of probabilities
@@ -252,19 +239,14 @@ _RATIO = Dialect(
     unsupported=(*EARLY, SAMPLES_ONLY),
     dialects=(_SUM, _CLIP_BOTH, NO_SAMPLES, _RATIO),
     known_issues=(empty(folded="sum_last_axis"),),
+    twin=function(
+        "keras.losses.kl_divergence",
+        lambda input, target: keras.losses.kl_divergence(target, tf.exp(input)),
+        dialects=(_SUM, _CLIP_BOTH, _RATIO),
+        known_issues=(),
+    ),
 )
 def kl_divergence_class(input, target, reduction, sample_weight=None):  # type: ignore[no-untyped-def]
     # Keras takes probabilities where the reference takes their logarithms.
     loss = keras.losses.KLDivergence(**setup(input, "mean" if reduction == "batchmean" else reduction))
     return loss(target, tf.exp(input), sample_weight=per_sample(sample_weight))
-
-
-@implements(
-    "kl_div",
-    "keras.losses.kl_divergence",
-    ("none",),
-    twin="keras.losses.KLDivergence",
-    dialects=(_SUM, _CLIP_BOTH, _RATIO),
-)
-def kl_divergence(input, target):  # type: ignore[no-untyped-def]
-    return keras.losses.kl_divergence(target, tf.exp(input))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -12,13 +14,13 @@ from lossparity.adapters.keras.shared import (
     CLASS,
     EARLY,
     EMPTY,
-    FUNCTION,
     NO_SAMPLES,
     PROBABILITIES_ONLY,
     REDUCTIONS,
     SOURCE,
     accepts,
     bounds,
+    function,
     implements,
     per_sample,
     setup,
@@ -44,6 +46,11 @@ _ROUNDED = Dialect(
 )
 
 
+def _balance(alpha: float) -> dict[str, Any]:
+    """alpha, where it is one: below 0 there is no balancing."""
+    return {"apply_class_balancing": True, "alpha": alpha} if alpha >= 0 else {}
+
+
 @implements(
     "sigmoid_focal_loss",
     "keras.losses.BinaryFocalCrossentropy",
@@ -55,27 +62,23 @@ _ROUNDED = Dialect(
         _ROUNDED,
     ),
     known_issues=(EMPTY, _SATURATED),
+    twin=function(
+        "keras.losses.binary_focal_crossentropy",
+        lambda inputs, targets, alpha, gamma: keras.losses.binary_focal_crossentropy(
+            targets, inputs, gamma=gamma, from_logits=True, **_balance(alpha)
+        ),
+        dialects=(AVERAGE, _ROUNDED),
+        known_issues=(_SATURATED,),
+    ),
     **CLASS,
 )
 def binary_focal_crossentropy_class(  # type: ignore[no-untyped-def]
     inputs, targets, alpha, gamma, reduction, sample_weight=None
 ):
-    balance = {"apply_class_balancing": True, "alpha": alpha} if alpha >= 0 else {}
-    loss = keras.losses.BinaryFocalCrossentropy(gamma=gamma, from_logits=True, **balance, **setup(inputs, reduction))
+    loss = keras.losses.BinaryFocalCrossentropy(
+        gamma=gamma, from_logits=True, **_balance(alpha), **setup(inputs, reduction)
+    )
     return loss(targets, inputs, sample_weight=per_sample(sample_weight))
-
-
-@implements(
-    "sigmoid_focal_loss",
-    "keras.losses.binary_focal_crossentropy",
-    twin="keras.losses.BinaryFocalCrossentropy",
-    dialects=(AVERAGE, _ROUNDED),
-    known_issues=(_SATURATED,),
-    **FUNCTION,
-)
-def binary_focal_crossentropy(inputs, targets, alpha, gamma):  # type: ignore[no-untyped-def]
-    balance = {"apply_class_balancing": True, "alpha": alpha} if alpha >= 0 else {}
-    return keras.losses.binary_focal_crossentropy(targets, inputs, gamma=gamma, from_logits=True, **balance)
 
 
 # --- Of classes
@@ -106,6 +109,14 @@ _OF_CLASSES = (
         *_OF_CLASSES,
         accepts("any-gamma", "A negative gamma is not refused.", lambda call: call.arguments["gamma"] < 0.0),
     ),
+    twin=function(
+        "keras.losses.categorical_focal_crossentropy",
+        lambda input, target, alpha, gamma: keras.losses.categorical_focal_crossentropy(
+            target, input, alpha=alpha, gamma=gamma, from_logits=True
+        ),
+        unsupported=(PROBABILITIES_ONLY,),
+        dialects=_OF_CLASSES,
+    ),
 )
 def categorical_focal_crossentropy_class(  # type: ignore[no-untyped-def]
     input, target, alpha, gamma, reduction, sample_weight=None
@@ -114,15 +125,3 @@ def categorical_focal_crossentropy_class(  # type: ignore[no-untyped-def]
         alpha=alpha, gamma=gamma, from_logits=True, **setup(input, reduction)
     )
     return loss(target, input, sample_weight=sample_weight)
-
-
-@implements(
-    "softmax_focal_loss",
-    "keras.losses.categorical_focal_crossentropy",
-    ("none",),
-    twin="keras.losses.CategoricalFocalCrossentropy",
-    unsupported=(PROBABILITIES_ONLY,),
-    dialects=_OF_CLASSES,
-)
-def categorical_focal_crossentropy(input, target, alpha, gamma):  # type: ignore[no-untyped-def]
-    return keras.losses.categorical_focal_crossentropy(target, input, alpha=alpha, gamma=gamma, from_logits=True)

@@ -13,11 +13,11 @@ from lossparity.adapters.keras.shared import (
     DOCS,
     EARLY,
     EMPTY,
-    FUNCTION,
     NO_SAMPLES,
     PROBABILITIES_ONLY,
     REDUCTIONS,
     accepts,
+    function,
     implements,
     per_sample,
     setup,
@@ -42,6 +42,12 @@ _SUBGRADIENT = Dialect(
     "keras.losses.Hinge",
     dialects=(AVERAGE, NO_SAMPLES, _SUBGRADIENT, _AUTO),
     known_issues=(EMPTY, zero_at_nan("maximum")),
+    twin=function(
+        "keras.losses.hinge",
+        lambda input, target: keras.losses.hinge(target, input),
+        dialects=(AVERAGE, _SUBGRADIENT, _AUTO),
+        known_issues=(zero_at_nan("maximum"),),
+    ),
     **CLASS,
 )
 def hinge_class(input, target, reduction, sample_weight=None):  # type: ignore[no-untyped-def]
@@ -49,38 +55,20 @@ def hinge_class(input, target, reduction, sample_weight=None):  # type: ignore[n
 
 
 @implements(
-    "hinge_loss",
-    "keras.losses.hinge",
-    twin="keras.losses.Hinge",
-    dialects=(AVERAGE, _SUBGRADIENT, _AUTO),
-    known_issues=(zero_at_nan("maximum"),),
-    **FUNCTION,
-)
-def hinge(input, target):  # type: ignore[no-untyped-def]
-    return keras.losses.hinge(target, input)
-
-
-@implements(
     "squared_hinge_loss",
     "keras.losses.SquaredHinge",
     dialects=(AVERAGE, NO_SAMPLES, _AUTO),
     known_issues=(EMPTY, zero_at_nan("maximum")),
+    twin=function(
+        "keras.losses.squared_hinge",
+        lambda input, target: keras.losses.squared_hinge(target, input),
+        dialects=(AVERAGE, _AUTO),
+        known_issues=(zero_at_nan("maximum"),),
+    ),
     **CLASS,
 )
 def squared_hinge_class(input, target, reduction, sample_weight=None):  # type: ignore[no-untyped-def]
     return keras.losses.SquaredHinge(**setup(input, reduction))(target, input, sample_weight=per_sample(sample_weight))
-
-
-@implements(
-    "squared_hinge_loss",
-    "keras.losses.squared_hinge",
-    twin="keras.losses.SquaredHinge",
-    dialects=(AVERAGE, _AUTO),
-    known_issues=(zero_at_nan("maximum"),),
-    **FUNCTION,
-)
-def squared_hinge(input, target):  # type: ignore[no-untyped-def]
-    return keras.losses.squared_hinge(target, input)
 
 
 _COMPETES = Dialect(
@@ -97,18 +85,11 @@ _COMPETES = Dialect(
     tuple(REDUCTIONS),
     unsupported=(*EARLY, PROBABILITIES_ONLY),
     dialects=(_COMPETES, _SUBGRADIENT),
+    twin=function(
+        "keras.losses.categorical_hinge",
+        lambda input, target: keras.losses.categorical_hinge(target, input),
+        unsupported=(PROBABILITIES_ONLY,),
+    ),
 )
 def categorical_hinge_class(input, target, reduction, sample_weight=None):  # type: ignore[no-untyped-def]
     return keras.losses.CategoricalHinge(**setup(input, reduction))(target, input, sample_weight=sample_weight)
-
-
-@implements(
-    "categorical_hinge_loss",
-    "keras.losses.categorical_hinge",
-    ("none",),
-    twin="keras.losses.CategoricalHinge",
-    unsupported=(PROBABILITIES_ONLY,),
-    dialects=(_COMPETES, _SUBGRADIENT),
-)
-def categorical_hinge(input, target):  # type: ignore[no-untyped-def]
-    return keras.losses.categorical_hinge(target, input)

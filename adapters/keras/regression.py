@@ -15,13 +15,13 @@ from lossparity.adapters.keras.shared import (
     AVERAGE,
     CLASS,
     EMPTY,
-    FUNCTION,
     FUNCTION_BROADCASTS,
     NO_SAMPLES,
     NO_WEIGHT,
     SOURCE,
     SOURCE_2,
     accepts,
+    function,
     implements,
     per_sample,
     setup,
@@ -32,40 +32,41 @@ _REGRESSION_ISSUES = (EMPTY, *ALIGNED_TOO_FAR)
 _REGRESSION_FUNCTION: dict[str, Any] = {
     "dialects": (AVERAGE, *ALIGN_IN_FUNCTION),
     "known_issues": (FUNCTION_BROADCASTS,),
-    **FUNCTION,
 }
 
 
-@implements("l1_loss", "keras.losses.MeanAbsoluteError", dialects=_REGRESSION, known_issues=_REGRESSION_ISSUES, **CLASS)
+@implements(
+    "l1_loss",
+    "keras.losses.MeanAbsoluteError",
+    dialects=_REGRESSION,
+    known_issues=_REGRESSION_ISSUES,
+    twin=function(
+        "keras.losses.mean_absolute_error",
+        lambda input, target: keras.losses.mean_absolute_error(target, input),
+        **_REGRESSION_FUNCTION,
+    ),
+    **CLASS,
+)
 def mean_absolute_error_class(input, target, reduction, sample_weight=None):  # type: ignore[no-untyped-def]
     loss = keras.losses.MeanAbsoluteError(**setup(input, reduction))
     return loss(target, input, sample_weight=per_sample(sample_weight))
 
 
 @implements(
-    "l1_loss",
-    "keras.losses.mean_absolute_error",
-    twin="keras.losses.MeanAbsoluteError",
-    **_REGRESSION_FUNCTION,
+    "mse_loss",
+    "keras.losses.MeanSquaredError",
+    dialects=_REGRESSION,
+    known_issues=_REGRESSION_ISSUES,
+    twin=function(
+        "keras.losses.mean_squared_error",
+        lambda input, target: keras.losses.mean_squared_error(target, input),
+        **_REGRESSION_FUNCTION,
+    ),
+    **CLASS,
 )
-def mean_absolute_error(input, target):  # type: ignore[no-untyped-def]
-    return keras.losses.mean_absolute_error(target, input)
-
-
-@implements("mse_loss", "keras.losses.MeanSquaredError", dialects=_REGRESSION, known_issues=_REGRESSION_ISSUES, **CLASS)
 def mean_squared_error_class(input, target, reduction, sample_weight=None):  # type: ignore[no-untyped-def]
     loss = keras.losses.MeanSquaredError(**setup(input, reduction))
     return loss(target, input, sample_weight=per_sample(sample_weight))
-
-
-@implements(
-    "mse_loss",
-    "keras.losses.mean_squared_error",
-    twin="keras.losses.MeanSquaredError",
-    **_REGRESSION_FUNCTION,
-)
-def mean_squared_error(input, target):  # type: ignore[no-untyped-def]
-    return keras.losses.mean_squared_error(target, input)
 
 
 _FLOATX = Dialect(
@@ -105,20 +106,14 @@ _INFINITE = KnownIssue(
         accepts("any-delta", "A negative delta is not refused.", lambda call: call.arguments["delta"] < 0.0),
     ),
     known_issues=(*_REGRESSION_ISSUES, _INFINITE),
+    twin=function(
+        "keras.losses.huber",
+        lambda input, target, delta: keras.losses.huber(target, input, delta=delta),
+        dialects=(*_REGRESSION_FUNCTION["dialects"], _FLOATX),
+        known_issues=(_INFINITE, FUNCTION_BROADCASTS, _FLOAT32_DELTA),
+    ),
     **CLASS,
 )
 def huber_class(input, target, reduction, delta, sample_weight=None):  # type: ignore[no-untyped-def]
     loss = keras.losses.Huber(delta=delta, **setup(input, reduction))
     return loss(target, input, sample_weight=per_sample(sample_weight))
-
-
-@implements(
-    "huber_loss",
-    "keras.losses.huber",
-    twin="keras.losses.Huber",
-    dialects=(*_REGRESSION_FUNCTION["dialects"], _FLOATX),
-    known_issues=(_INFINITE, FUNCTION_BROADCASTS, _FLOAT32_DELTA),
-    **FUNCTION,
-)
-def huber(input, target, delta):  # type: ignore[no-untyped-def]
-    return keras.losses.huber(target, input, delta=delta)

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from lossparity.adapters.base import Dialect
-from lossparity.adapters.keras.shared import EARLY, REDUCTIONS, SOURCE, bounds, implements, setup
+from lossparity.adapters.keras.shared import EARLY, REDUCTIONS, SOURCE, bounds, function, implements, setup
 
 _SMOOTH_BELOW = Dialect(
     "smooth-below",
@@ -22,17 +22,16 @@ _DICE: dict[str, Any] = {
 }
 
 
-@implements("dice_loss", "keras.losses.Dice", tuple(REDUCTIONS), unsupported=EARLY, **_DICE)
-def dice_class(input, target, reduction, axis):  # type: ignore[no-untyped-def]
-    return keras.losses.Dice(axis=axis, **setup(input, reduction))(target, input)
-
-
 @implements(
     "dice_loss",
-    "keras.losses.dice",
-    ("none",),
-    twin="keras.losses.Dice",
+    "keras.losses.Dice",
+    tuple(REDUCTIONS),
+    unsupported=EARLY,
+    twin=function(
+        "keras.losses.dice",
+        lambda input, target, axis: keras.losses.dice(target, input, axis=axis),
+    ),
     **_DICE,
 )
-def dice(input, target, axis):  # type: ignore[no-untyped-def]
-    return keras.losses.dice(target, input, axis=axis)
+def dice_class(input, target, reduction, axis):  # type: ignore[no-untyped-def]
+    return keras.losses.Dice(axis=axis, **setup(input, reduction))(target, input)

@@ -10,7 +10,17 @@ from typing import Any
 import keras
 import numpy as np
 
-from lossparity.adapters.base import RAISED, Call, Dialect, Implementation, KnownIssue, Unsupported, implementations
+from lossparity.adapters.base import (
+    RAISED,
+    Call,
+    Dialect,
+    Implementation,
+    KnownIssue,
+    Twin,
+    Unsupported,
+    implementations,
+    twin,
+)
 from lossparity.reference.precision import FORMATS
 
 IMPLEMENTATIONS: list[Implementation] = []
@@ -196,7 +206,11 @@ CLASS: dict[str, Any] = {
     "unsupported": (*EARLY, SAMPLES_ONLY),
     "lacks": LACKS,
 }
-FUNCTION: dict[str, Any] = {"reductions": ("none",), "lacks": LACKS}
+
+
+def function(name: str, call: Callable[..., Any], **differs: Any) -> Twin:
+    """The function within a class: the loss of each sample, and so neither reductions nor what comes with them."""
+    return twin(name, call, **{"reductions": ("none",), "unsupported": (), **differs})
 
 
 def accepts(name: str, reason: str, when: Callable[[Call], bool]) -> Dialect:
