@@ -214,3 +214,8 @@ def test_the_example_runs_from_its_wheel(example: Path) -> None:
     assert {check.backend for check in run.checks} == {"optax"}
     assert "match" in run.counts()
     assert json.dumps(run.census["optax"]["namespaces"]).count("optax.losses.") > 20
+
+
+def test_the_example_is_short() -> None:
+    files = [p for p in (ROOT / "examples" / "backend").rglob("*") if p.suffix in (".py", ".toml")]
+    assert sum(len(p.read_text().splitlines()) for p in files) <= 150
