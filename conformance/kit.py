@@ -89,7 +89,7 @@ def _of(each: Implementation, names: set[tuple[str, str]], modes: set[str]) -> I
         "a declaration is of a mode that there is not": not all(
             set(d.modes) <= modes for d in (*declared, *each.unsupported)
         ),
-        "a dialect raises anything": any(d.raises in ("Exception", "BaseException") for d in each.dialects),
+        "a declaration is of any exception": any(d.raises in ("Exception", "BaseException") for d in declared),
         "a name does not fit into an ID": not all(re.fullmatch(r"[a-z0-9-]+", d.name) for d in declared),
         "a declaration says nothing": not all(d.reason.endswith(".") for d in declared),
         "a source is no link": not all(link.startswith("https://") for link in links),

@@ -244,6 +244,15 @@ def test_the_sessions_of_a_document_exist() -> None:
 
 
 @checkout
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_the_public_names_of_a_document_exist(name: str) -> None:
+    found = re.findall(r"`(lossparity(?:\.\w+)+)`", (ROOT / name).read_text())
+    assert found
+    for each in set(found) - {adapters.GROUP}:
+        assert pkgutil.resolve_name(each) is not None, f"{name}: {each}"
+
+
+@checkout
 def test_the_readmes_python_runs() -> None:
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     runnable = [block for block in blocks if "from lossparity import reference" in block]

@@ -153,7 +153,7 @@ DECLARED: dict[str, tuple[dict[str, Any], str]] = {
     "twin": ({"twin": "toy.other"}, "its twin is not there"),
     "names": ({"dialects": (SAID, Dialect("half", "Another.", "https://toy"))}, "two declarations share a name"),
     "mode": ({"dialects": (Dialect("half", "Half.", "https://toy", modes=("fast",)),)}, "a mode that there is not"),
-    "raises": ({"dialects": (Dialect("any", "Any.", "https://toy", raises="Exception"),)}, "raises anything"),
+    "raises": ({"dialects": (Dialect("any", "Any.", "https://toy", raises="Exception"),)}, "is of any exception"),
     "words": ({"dialects": (Dialect("Half it", "Half.", "https://toy"),)}, "a name does not fit into an ID"),
     "reason": ({"known_issues": (KnownIssue("bug", "", "https://toy", ">=1", "nan"),)}, "a declaration says nothing"),
     "link": ({"known_issues": (KnownIssue("bug", "Wrong.", "#1", ">=1", "nan"),)}, "a source is no link"),

@@ -69,7 +69,7 @@ _LABELS = Unsupported("it takes class indices, not probabilities", lambda call: 
 _IGNORED = Unsupported("it has no ignore_index", lambda call: _has("target", call.arguments["ignore_index"])(call))
 _HARD = KnownIssue("hard-labels", "The gradient in a label of 0 or 1 lacks the focal factor's part.", _CLASSES,
                    ">=0.2.5", aspects=("gradient:targets",), when=_has("targets", 0.0, 1.0),
-                   bounds=lambda call: (-4.0 * (most := np.abs(call.arguments["inputs"]).max()), 4.0 * most))  # fmt: skip
+                   bounds=lambda call: (-(most := 4.0 * np.abs(call.arguments["inputs"]).max()), most))  # fmt: skip
 
 
 @implements("binary_cross_entropy_with_logits", "optax.losses.sigmoid_binary_cross_entropy", dialects=(_TWO_LOGS,))
