@@ -144,7 +144,7 @@ OURS = (
 )
 
 
-def _outside() -> Iterator[Backend]:
+def outside() -> Iterator[tuple[Backend, importlib.metadata.EntryPoint]]:
     """The backends of other packages; what does not load, or takes a name that is taken, is left out with a warning."""
     taken = {backend.name for backend in OURS}
     for entry in importlib.metadata.entry_points(group=GROUP):
@@ -159,14 +159,14 @@ def _outside() -> Iterator[Backend]:
             warnings.warn(f"lossparity: the entry point {entry.name} = {entry.value} is left out: {said}", stacklevel=2)
             continue
         taken.add(backend.name)
-        yield backend
+        yield backend, entry
 
 
 def __getattr__(name: str) -> Any:
     """BACKENDS, found when it is first asked for: an outside package that is imported first imports this module."""
     if name != "BACKENDS":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return globals().setdefault(name, {backend.name: backend for backend in (*OURS, *_outside())})
+    return globals().setdefault(name, {each.name: each for each in (*OURS, *(backend for backend, _ in outside()))})
 
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib.util
 import json
 import os
 import platform
@@ -23,10 +24,11 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 import lossparity
-from lossparity.adapters import BACKENDS
+from lossparity.adapters import BACKENDS, outside
 from lossparity.conformance.execution import scratch as scratches
 from lossparity.conformance.execution.installers import BuildError, Installer, disk, installed, interpreter, is_full
 from lossparity.conformance.execution.pins import Pins, backends_of, is_release, label, requirements
@@ -97,12 +99,36 @@ def environment(
 
 @contextlib.contextmanager
 def library() -> Iterator[str]:
-    """A folder with a copy of the running lossparity and nothing else, for the interpreters of other environments."""
+    """A folder with a copy of the running lossparity, and of the packages whose backends are registered with it.
+
+    For the interpreters of other environments: there is nothing else in it.
+    """
     with scratch(tempfile.gettempdir(), "lossparity-library-") as folder:
-        shutil.copytree(
-            Path(lossparity.__file__).parent, folder / "lossparity", ignore=shutil.ignore_patterns("__pycache__")
-        )
+        _copy(Path(lossparity.__file__).parent, folder)
+        for _, entry in outside():
+            _copy_outside(entry, folder)
         yield str(folder)
+
+
+def _copy(source: Path, folder: Path) -> None:
+    if source.is_dir():
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(source, folder / source.name, ignore=ignored, dirs_exist_ok=True)
+    else:
+        shutil.copy2(source, folder)
+
+
+def _copy_outside(entry: metadata.EntryPoint, folder: Path) -> None:
+    """The package that an entry point is of, and of what pip knows of it what makes it one; however it is installed."""
+    specification = importlib.util.find_spec(entry.module.partition(".")[0])
+    if specification is None or specification.origin is None or entry.dist is None:
+        return  # a namespace, of which nobody knows the parts
+    origin = Path(specification.origin)
+    _copy(origin.parent if specification.submodule_search_locations else origin, folder)
+    known = folder / f"{entry.dist.name.replace('-', '_')}-{entry.dist.version}.dist-info"
+    known.mkdir(exist_ok=True)
+    for name in ("METADATA", "entry_points.txt"):
+        (known / name).write_text(entry.dist.read_text(name) or "", encoding="utf-8")
 
 
 def cache() -> Path:

@@ -107,6 +107,22 @@ def test_an_outside_package_is_everywhere_a_backend_is(tmp_path: Path) -> None:
     assert "outside.squared, outside 1.2.3" in explained.stdout
 
 
+def test_an_outside_package_comes_along_into_other_environments(tmp_path: Path) -> None:
+    """Where `gate --from --to`, `sweep` and `bisect` run, only what upgrades is installed."""
+    program = (
+        "import os, subprocess, sys\n"
+        "from lossparity.conformance.execution.environments import library\n"
+        "look = 'import outside; from lossparity import adapters; print(outside.__file__, *adapters.BACKENDS)'\n"
+        "with library() as folder:\n"
+        "    env = {**os.environ, 'PYTHONPATH': folder}\n"
+        "    subprocess.run([sys.executable, '-c', look], env=env, cwd=folder, check=True)"
+    )
+    done = python("-c", program, path=install(tmp_path))
+    place, *names = done.stdout.split()
+    assert names[-1] == "outside"
+    assert "lossparity-library-" in place
+
+
 def test_an_outside_package_may_be_imported_first(tmp_path: Path) -> None:
     """It imports lossparity.adapters: when the entry points are read there, it is only half there itself."""
     program = "import outside; from lossparity import adapters; print(adapters.BACKENDS['outside'] is outside.BACKEND)"
