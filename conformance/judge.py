@@ -373,9 +373,20 @@ class Judge:
             for together, ruling in self._readings(implementation, case, check, outcome, wrong) if wrong else ():
                 if ruling.verdict == "match":
                     return _known(issue, together[:-1], canonical)
-            if issue.bounds and canonical.worst and _within(outcome, check.aspect, *issue.bounds(call)):
+            if issue.bounds and canonical.worst and self._within(case, check, outcome, *issue.bounds(call)):
                 return _known(issue, nothing, canonical)
         return None
+
+    def _within(self, case: Case, check: Check, outcome: Outcome, low: Any, high: Any) -> bool:
+        """Whether every element of a value or gradient is between two numbers, or NaN as it should be."""
+        expected = self.expected(case, check.dtype, ())
+        kind, _, argument = check.aspect.partition(":")
+        if kind not in ("value", "gradient"):
+            return False
+        got, want = (each.value if kind == "value" else each.gradients.get(argument) for each in (outcome, expected))
+        if got is None or want is None:
+            return False
+        return bool(np.all(((low <= got) & (got <= high)) | (np.isnan(got) & np.isnan(want))))
 
     def _still_needed(self, implementation: Implementation, check: Check) -> Ruling:
         """Whether any case still shows the declared dialect or issue: the first that does decides."""
@@ -481,10 +492,3 @@ def _known(issue: KnownIssue, together: tuple[Dialect, ...], ruling: Ruling) -> 
     """What differs, as the issue that it is."""
     reason = f"{issue.name}: {issue.reason} ({issue.link}); {ruling.reason}"
     return dataclasses.replace(ruling, verdict="known", reason=reason, declared=(issue, *together))
-
-
-def _within(outcome: Outcome, aspect: str, low: Any, high: Any) -> bool:
-    """Whether every element of an aspect is between two numbers; NaN is not."""
-    kind, _, argument = aspect.partition(":")
-    got = outcome.value if kind == "value" else outcome.gradients.get(argument) if kind == "gradient" else None
-    return got is not None and bool(np.all((low <= got) & (got <= high)))

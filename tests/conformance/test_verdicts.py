@@ -635,6 +635,13 @@ def test_wrong_numbers_do_not_excuse_a_missing_gradient_or_a_wrong_shape() -> No
         assert decide("plain-sum/float64/value", wide, known_issues=(issue(**told),)).verdict == "mismatch"
 
 
+def test_bounds_let_an_element_be_nan_where_it_should_be() -> None:
+    wide = KnownIssue("wide", "It is wrong.", "https://toy", ">=1", bounds=lambda _: (-9.0, 9.0))
+    doubled, lost = changed(lambda v: 2.0 * v + 1.0), changed(lambda v: np.full_like(v, np.nan))
+    assert decide("nan-none/float64/value", doubled, known_issues=(wide,)).verdict == "known"
+    assert decide("nan-none/float64/value", lost, known_issues=(wide,)).verdict == "mismatch"
+
+
 # --- modes
 
 

@@ -51,8 +51,15 @@ def _normalizer(input, target, weight, ignore_index, label_smoothing, unit_targe
     return cross_entropy_of(logs, input, target, weight, ignore_index, label_smoothing, unit_targets)
 
 
-def _has(name, *numbers):
-    return lambda call: bool(np.isin(call.arguments[name], numbers).any())
+def _without_factor(call):
+    """As large as a slope in the label can be whose focal factor has another one; cotangents are up to 2."""
+    size, gamma = np.nanmax(np.abs(call.arguments["inputs"]), initial=0.0), call.arguments["gamma"]
+    most = 2.0 * ((2.0 + gamma) * size + (1.0 + gamma) * np.log(2.0))
+    return -most, most
+
+
+def _has(name, number):
+    return lambda call: bool(np.any(call.arguments[name] == number))
 
 
 def _indices(call):
@@ -68,8 +75,7 @@ _INDICES = Unsupported("it takes class probabilities, not indices", _indices)
 _LABELS = Unsupported("it takes class indices, not probabilities", lambda call: not _indices(call))
 _IGNORED = Unsupported("it has no ignore_index", lambda call: _has("target", call.arguments["ignore_index"])(call))
 _HARD = KnownIssue("hard-labels", "The gradient in a label of 0 or 1 lacks the focal factor's part.", _CLASSES,
-                   ">=0.2.5", aspects=("gradient:targets",), when=_has("targets", 0.0, 1.0),
-                   bounds=lambda call: (-(most := 4.0 * np.abs(call.arguments["inputs"]).max()), most))  # fmt: skip
+                   ">=0.2.5", aspects=("gradient:targets",), bounds=_without_factor)  # fmt: skip
 
 
 @implements("binary_cross_entropy_with_logits", "optax.losses.sigmoid_binary_cross_entropy", dialects=(_TWO_LOGS,))
