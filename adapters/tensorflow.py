@@ -14,6 +14,7 @@ from lossparity.adapters import engines, formulas
 from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue, Unsupported, implementations
 from lossparity.adapters.engines.tensorflow import (  # before tensorflow itself, whose drivers it silences
     CROSS_ENTROPY,
+    LABELS_TWICE,
     LOG_SOFTMAX,
     MASKED_NAN,
     SIGMOID,
@@ -124,7 +125,7 @@ def weighted_cross_entropy_with_logits(input, target, pos_weight=None):  # type:
     ("none",),
     unsupported=(PROBABILITIES_ONLY,),
     dialects=(UNIT_TARGETS, CROSS_ENTROPY),
-    known_issues=(MASKED_NAN,),
+    known_issues=(MASKED_NAN, LABELS_TWICE),
 )
 def softmax_cross_entropy_with_logits(input, target):  # type: ignore[no-untyped-def]
     return tf.nn.softmax_cross_entropy_with_logits(labels=target, logits=input, axis=min(input.ndim - 1, 1))

@@ -241,8 +241,8 @@ class Judge:
         for name in names:
             direction = case.direction(self.seed, dtype, name, np.shape(given[name]))
             moving[name] = direction.reshape(np.shape(arguments[name]))  # a dialect may have reshaped it
-        form, _, computed_in = _formula(dialects, dtype)
-        return expect_second(loss, arguments, computed_in, cotangent, moving, form)
+        form, reduced_in, computed_in = _formula(dialects, dtype)
+        return expect_second(loss, arguments, computed_in, cotangent, moving, form, reduced_in)
 
     def _arguments(self, case: Case, dtype: str, dialects: tuple[Dialect, ...]) -> dict[str, Any]:
         """What the loss is called with in these dialects."""

@@ -43,15 +43,18 @@ def expect_second(
     cotangent: Array,
     directions: Mapping[str, Array],
     form: Callable[..., Any] | None = None,
+    reduced_in: str | None = None,
 ) -> Second:
     """How the gradients under `cotangent` change as the arguments move along `directions`.
 
     directions: by name, of the arguments' shapes; what is not named stays where it is. Of a framework: the gradient of
     sum_n <directions[n], gradient of n> in each argument. form: the formula that is computed, where that is not the
-    loss's textbook form.
+    loss's textbook form. reduced_in: the dtype in which the terms are weighed and reduced, where that is another.
     """
-    arithmetic = Bounded(dtype)
-    parts = [loss.second(arithmetic, arguments, {each: along}, cotangent, form) for each, along in directions.items()]
+    arithmetic, other = Bounded(dtype), Bounded(reduced_in) if reduced_in else None
+    parts = [
+        loss.second(arithmetic, arguments, {each: along}, cotangent, form, other) for each, along in directions.items()
+    ]
     products, errors = {}, {}
     for name in parts[0]:
         balls = [part[name] for part in parts]
@@ -60,6 +63,6 @@ def expect_second(
         added = (len(balls) - 1) * FORMATS[dtype].unit * sizes
         errors[name] = added + sum(0.0 if ball.error is None else ball.error for ball in balls)
     own = 1.0 if dtype == "float64" else 0.0
-    floor = FORMATS[dtype].underflow
+    floor = max(FORMATS[each].underflow for each in (dtype, reduced_in or dtype))
     limits = {name: np.broadcast_to((K + own) * errors[name] + floor, products[name].shape) for name in products}
     return Second(products, limits)

@@ -85,7 +85,13 @@ class Bounded:
                 exact = self._holds(z)
             return self._rounded(z, None, self.unit, self.tiny_sum, (x, y), exact)
         error = y.error if x.error is None else x.error if y.error is None else x.error + y.error
-        return self._rounded(z, error, self.unit, self.tiny_sum, (x, y))
+        return self._rounded(
+            z, error, self.unit, self.tiny_sum, (x, y), signed=lambda: self._outweighs(x, y) | self._outweighs(y, x)
+        )
+
+    def _outweighs(self, x: Ball, y: Ball) -> Any:
+        """Where x has become an infinity, and no y is one: their sum is that infinity, too."""
+        return np.isinf(_error(x)) & (np.abs(x.value) > self.largest_number) & np.isfinite(_error(y))
 
     def subtract(self, x: Ball, y: Ball) -> Ball:
         return self.add(x, Ball(-y.value, y.error))
@@ -282,10 +288,12 @@ class Bounded:
         exact: Any = None,
         zero: Callable[[], Any] = lambda: True,
         pole: Callable[[], Any] = lambda: False,
+        signed: Callable[[], Any] = lambda: False,
     ) -> Ball:
         """A result with the bound that its operands pass on, and what its own rounding adds.
 
         exact: where it is not rounded. zero: where a 0 is not an underflow. pole: where an infinity is no overflow.
+        signed: where the sign of what overflowed is sure whatever the bound.
         """
         size = np.abs(z)
         if error is None:
@@ -308,7 +316,7 @@ class Bounded:
         over = (size + new > self.largest_number) & ~undefined
         new = np.where(over | np.isnan(new), np.inf, new)
         if np.any(over):  # an infinity in the dtype; where not even its sign is sure, nothing is known
-            z = np.where(over & ~(before < size), np.nan, z)
+            z = np.where(over & ~((before < size) | signed()), np.nan, z)
         if not np.all(np.isfinite(z)):
             sure = functools.reduce(np.logical_and, (_sure(each) for each in operands))
             given = functools.reduce(np.logical_or, (~np.isfinite(each.value) for each in operands)) | pole()

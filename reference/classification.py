@@ -418,8 +418,10 @@ def cross_entropy_of(
         value = -product(a, logs).sum(axis=axis)
         if not unit_targets:
             return value
-        of_target = (1.0 - s) * weighted(-logs, per_class)
-        return _of_rows(value, axis, (input, exp(logs) - a), (target, of_target))
+        of_target, p, one = (1.0 - s) * weighted(-logs, per_class), exp(logs), input.lift(1.0)
+        # backwards twice, the sum of the targets counts: the derivative of `of_target` in the input has it
+        slope = with_slopes(p - a, (p, one), (a, -one), (a.sum(axis=axis, keepdims=True), p))
+        return _of_rows(value, axis, (input, slope), (target, of_target))
     value, denominator = _at_label(logs, target, weight, ignore_index)
     if label_smoothing:
         flat = -weighted(logs, per_class).sum(axis=axis) / classes

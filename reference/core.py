@@ -331,6 +331,7 @@ class Loss:
         directions: Mapping[str, Any],
         cotangent: Any = None,
         form: Callable[..., Any] | None = None,
+        reduced_in: Any = None,
     ) -> dict[str, Any]:
         """The derivative of every gradient as the arguments move along `directions`: Hessian-vector products.
 
@@ -340,8 +341,8 @@ class Loss:
         unknown = sorted(directions.keys() - set(self.differentiable))
         if unknown:
             raise TypeError(f"{self.name} has no derivative in {', '.join(unknown)}; only in {self.differentiable}")
-        duals = Duals(arithmetic)
-        _, gradients = self.swept(duals, arguments, cotangent, form, directions)
+        duals, others = Duals(arithmetic), None if reduced_in is None else Duals(reduced_in)
+        _, gradients = self.swept(duals, arguments, cotangent, form, directions, others)
         return {name: duals.tangent(gradient) for name, gradient in gradients.items()}
 
     def swept(

@@ -269,6 +269,15 @@ UNIT_TARGETS = Dialect(
     "https://www.tensorflow.org/api_docs/python/tf/nn/softmax_cross_entropy_with_logits",
     parameters={"unit_targets": True},
 )
+LABELS_TWICE = KnownIssue(
+    "labels-twice",
+    "Differentiated twice, it is 0 in the probabilities: its gradient in the logits is taken not to depend on them.",
+    "https://github.com/tensorflow/tensorflow/issues/26495",
+    versions="tensorflow>=2.13",
+    symptom="zero",
+    aspects=("second:target",),
+    when=lambda call: not _indices(call),
+)
 MASKED_NAN = KnownIssue(
     "masked-nan",
     "A logit of -inf under a probability of 0 makes the loss NaN: 0 * inf. Of class indices it does not.",

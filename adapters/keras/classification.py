@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from lossparity.adapters import formulas
 from lossparity.adapters.base import RAISED, Call, Dialect, KnownIssue, Unsupported
-from lossparity.adapters.engines.tensorflow import CROSS_ENTROPY, MASKED_NAN, UNIT_TARGETS, classes_last
+from lossparity.adapters.engines.tensorflow import CROSS_ENTROPY, LABELS_TWICE, MASKED_NAN, UNIT_TARGETS, classes_last
 from lossparity.adapters.keras.shared import (
     DOCS,
     EARLY,
@@ -82,7 +82,7 @@ _NO_BATCH = Dialect(
 )
 _SOFT: dict[str, Any] = {
     "dialects": (UNIT_TARGETS, CROSS_ENTROPY),
-    "known_issues": (MASKED_NAN, _SMOOTHED_AXIS),
+    "known_issues": (MASKED_NAN, LABELS_TWICE, _SMOOTHED_AXIS),
     "lacks": {"weight": "it has no weights of classes"},
 }
 

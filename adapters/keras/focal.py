@@ -35,6 +35,15 @@ _SATURATED = KnownIssue(
     aspects=("gradient",),
     when=lambda call: call.arguments["gamma"] < 1.0 and bool(np.any(np.abs(call.arguments["inputs"]) > 16.0)),
 )
+_SATURATED_TWICE = KnownIssue(
+    "saturated-twice",
+    "With gamma < 2 the second derivative is NaN where the sigmoid rounds to 0 or 1: 0 times infinity.",
+    "https://github.com/tensorflow/tensorflow/issues/70326",
+    versions=">=2.13",
+    symptom="nan",
+    aspects=("second",),
+    when=lambda call: call.arguments["gamma"] < 2.0 and bool(np.any(np.abs(call.arguments["inputs"]) > 16.0)),
+)
 
 
 _ROUNDED = Dialect(
@@ -61,14 +70,14 @@ def _balance(alpha: float) -> dict[str, Any]:
         accepts("any-gamma", "A negative gamma is not refused.", lambda call: call.arguments["gamma"] < 0.0),
         _ROUNDED,
     ),
-    known_issues=(EMPTY, _SATURATED),
+    known_issues=(EMPTY, _SATURATED, _SATURATED_TWICE),
     twin=function(
         "keras.losses.binary_focal_crossentropy",
         lambda inputs, targets, alpha, gamma: keras.losses.binary_focal_crossentropy(
             targets, inputs, gamma=gamma, from_logits=True, **_balance(alpha)
         ),
         dialects=(AVERAGE, _ROUNDED),
-        known_issues=(_SATURATED,),
+        known_issues=(_SATURATED, _SATURATED_TWICE),
     ),
     **CLASS,
 )
