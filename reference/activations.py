@@ -113,7 +113,7 @@ def sigmoid(input: Any) -> Terms:
     def pullback(g: Array | float) -> Gradients:
         return {"input": e / denominator / denominator * g}
 
-    return Terms(p, pullback, scale=lambda g: (0.0, {"input": p * g}))  # 1 - p is a difference, times p
+    return Terms(p, pullback)
 
 
 @textbook(sigmoid)
@@ -145,12 +145,7 @@ def softmax(input: Any, dim: int = -1) -> Terms:
         gradient = p * (d - np.einsum("ij,ij->i", d, p)[:, None])
         return {"input": from_rows(gradient, input.shape, dim)}
 
-    def scale(g: Array | float) -> tuple[float, Gradients]:
-        cotangent = to_rows(np.broadcast_to(g, input.shape), dim)
-        size = p * (cotangent + np.einsum("ij,ij->i", cotangent, p)[:, None])
-        return 0.0, {"input": from_rows(size, input.shape, dim)}
-
-    return Terms(from_rows(p, input.shape, dim), pullback, scale)
+    return Terms(from_rows(p, input.shape, dim), pullback)
 
 
 @textbook(softmax)
@@ -198,12 +193,7 @@ def log_softmax(input: Any, dim: int = -1) -> Terms:
         gradient.reshape(-1)[top] = (of_top * rest - sum_of_others) / (1.0 + rest)
         return {"input": from_rows(gradient, input.shape, dim)}
 
-    def scale(g: Array | float) -> tuple[float, Gradients]:
-        cotangent = to_rows(np.broadcast_to(g, input.shape), dim)
-        size = cotangent + np.exp(value) * cotangent.sum(axis=1)[:, None]
-        return 1.0, {"input": from_rows(size, input.shape, dim)}
-
-    return Terms(from_rows(value, input.shape, dim), pullback, scale)
+    return Terms(from_rows(value, input.shape, dim), pullback)
 
 
 @textbook(log_softmax)

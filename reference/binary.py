@@ -23,7 +23,7 @@ from lossparity.reference.arithmetic import (
     clip as clipped,
 )
 from lossparity.reference.blocks import elementwise
-from lossparity.reference.core import Array, Gradients, Number, Real, Terms, loss, textbook
+from lossparity.reference.core import Array, Number, Real, Terms, loss, textbook
 from lossparity.reference.elementary import clip_range, difference, has_nan
 
 _PROBABILITY = Real(differentiable=True, minimum=0.0, maximum=1.0)
@@ -101,11 +101,7 @@ def binary_cross_entropy(
     value, slope, of_target = elementwise(rule, input, target)
     slope, of_target = elementary.weighted(slope, weight), elementary.weighted(of_target, weight)
 
-    def scale(g: Array | float) -> tuple[Array | float, Gradients]:
-        size = np.abs(elementary.weighted(np.ones_like(value), weight))
-        return size, {"target": g * size}
-
-    return Terms(elementary.weighted(value, weight), lambda g: {"input": slope * g, "target": of_target * g}, scale)
+    return Terms(elementary.weighted(value, weight), lambda g: {"input": slope * g, "target": of_target * g})
 
 
 def _logarithm(p: Array, epsilon: float, lost: Array | float) -> tuple[Array, Array]:
@@ -185,12 +181,7 @@ def binary_cross_entropy_with_logits(
         value, slope, of_target = elementwise(rule_of_weighted, input, target, pos_weight)
     slope, of_target = elementary.weighted(slope, weight), elementary.weighted(of_target, weight)
 
-    def scale(g: Array | float) -> tuple[Array | float, Gradients]:
-        c = np.ones_like(value) if pos_weight is None else pos_weight * target + (1.0 - target)
-        size = np.abs(elementary.weighted(c, weight))
-        return size, {"input": size * g} if pos_weight is None else {"input": size * g, "target": size * g}
-
-    return Terms(elementary.weighted(value, weight), lambda g: {"input": slope * g, "target": of_target * g}, scale)
+    return Terms(elementary.weighted(value, weight), lambda g: {"input": slope * g, "target": of_target * g})
 
 
 def softplus(x: Operand) -> Operand:

@@ -92,10 +92,7 @@ def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = 
 
     value, of_input, of_target = elementwise(rule if clip is None else clipped_rule, input, target)
 
-    def scale(g: Array | float) -> tuple[Array | float, Gradients]:
-        return 0.0, {"target": -g * of_input if log_target else g + np.zeros_like(value)}
-
-    return Terms(value, lambda g: {"input": of_input * g, "target": of_target * g}, scale)
+    return Terms(value, lambda g: {"input": of_input * g, "target": of_target * g})
 
 
 @textbook(kl_div)
@@ -310,14 +307,8 @@ def _cross_entropy_of_labels(input: Array, target: Array, weight: Array | None, 
             np.copyto(gradient, 0.0, where=~kept[:, None])  # and not 0 * NaN where nothing is left to average
         return {"input": gradient.reshape(input.shape)}
 
-    def scale(g: Array | float) -> tuple[Array | float, Gradients]:
-        g = np.broadcast_to(np.reshape(g, value.shape) if np.ndim(g) else g, value.shape)
-        size = np.abs(_per_class(flat, x)) * g[:, None] if s else np.zeros(x.shape)
-        size.reshape(-1)[entries(labels, x.shape)] += np.abs(spike) * g
-        return np.abs(total).reshape(target.shape), {"input": size.reshape(input.shape)}
-
     denominator = None if weight is None and kept is None else float(row_weight.sum())
-    return Terms(value.reshape(target.shape), pullback, scale, denominator)
+    return Terms(value.reshape(target.shape), pullback, denominator)
 
 
 def _cross_entropy_of_probabilities(
@@ -352,16 +343,7 @@ def _cross_entropy_of_probabilities(
 
     shape = input.shape[:1] + input.shape[2:] if input.ndim > 1 else ()
 
-    def scale(g: Array | float) -> tuple[Array | float, Gradients]:
-        a = slope * _blocks(target) + flat
-        of_input, of_target = (
-            np.abs(a) * _each_row(g, value),
-            np.broadcast_to(np.abs(slope) * _each_row(g, value), x.shape),
-        )
-        gradients = {"input": of_input.reshape(input.shape), "target": of_target.reshape(input.shape)}
-        return np.abs(a.sum(axis=1)).reshape(shape), gradients
-
-    return Terms(value.reshape(shape), pullback, scale)
+    return Terms(value.reshape(shape), pullback)
 
 
 def _each_row(g: Array | float, rows: Array) -> Array | float:
@@ -508,12 +490,7 @@ def log_loss(
     def pullback(g: Array | float) -> Gradients:
         return {"y_pred": elementary.product((weights / total)[:, None] * g, slope).reshape(y_pred.shape)}
 
-    def scale(g: Array | float) -> tuple[Array | float, Gradients]:
-        size = 0.0 if renormalize == "never" else 2.0 * np.abs(slope).max(axis=1, initial=0.0, keepdims=True)
-        of_input = np.abs(weights / total)[:, None] * g * size
-        return np.sum(np.abs(weights / total)), {"y_pred": np.broadcast_to(of_input, slope.shape).reshape(y_pred.shape)}
-
-    return Terms(np.asarray(value), pullback, scale)
+    return Terms(np.asarray(value), pullback)
 
 
 def _log_of_one_column(raw: Array, second: Array, low: float, high: float) -> tuple[Array, Array]:

@@ -47,14 +47,11 @@ class Terms(NamedTuple):
     value: the loss of each element, float64, any shape; the reduction's input.
     pullback: takes the cotangent of `value` (an array of its shape, or one number for all of it) and
         returns the gradient of each differentiable argument, by name, in the argument's (broadcast) shape.
-    scale: takes the same cotangent, already made positive, and returns the natural scale: the size of what
-        the formula adds and subtracts to reach each term, and to reach each gradient. None: nothing cancels.
     denominator: what reduction="mean" divides by; None: the number of terms.
     """
 
     value: Array
     pullback: Callable[[Array | float], Gradients]
-    scale: Callable[[Array | float], tuple[Array | float, Mapping[str, Array | float]]] | None = None
     denominator: float | None = None
 
 
@@ -289,24 +286,6 @@ class Loss:
             return {name: _unbroadcast(gradient, shapes[name]) for name, gradient in gradients.items()}
 
         return value, pullback
-
-    def scales(self, *args: Any, cotangent: Any = None, **kwargs: Any) -> tuple[Any, Gradients]:
-        """The size of what was added and subtracted on the way to the value, and to each gradient.
-
-        Rounding error is measured against this: |term| and its natural scale, reduced like the value;
-        |gradient| and its natural scale, summed over broadcast axes. Same arguments as `vjp`.
-        """
-        value, terms, spread, shapes = self._forward(args, kwargs)
-        g = spread(_seed(cotangent, value))
-        with np.errstate(all="ignore"):
-            gradients = terms.pullback(g)
-            of_value, of_gradient = terms.scale(np.abs(g)) if terms.scale else (0.0, {})
-            size = (np.abs(terms.value) + of_value) * np.abs(spread(1.0))
-            size = size if np.ndim(value) else np.sum(size)
-            return size, {
-                name: _unbroadcast(np.abs(gradient) + of_gradient.get(name, 0.0), shapes[name])
-                for name, gradient in gradients.items()
-            }
 
     def evaluate(
         self,
@@ -556,12 +535,7 @@ def _fold_last_axis(terms: Terms, divisor: int) -> Terms:
         full: Array = np.broadcast_to(np.expand_dims(g, -1), shape) / count
         return full
 
-    def scale(g: Array | float) -> tuple[Array | float, Mapping[str, Array | float]]:
-        of_value, of_gradient = terms.scale(spread(g)) if terms.scale else (0.0, {})
-        added = np.sum(np.broadcast_to(np.abs(terms.value) + of_value, shape), axis=-1) / count - np.abs(value)
-        return added, of_gradient
-
-    return Terms(value, lambda g: terms.pullback(spread(g)), scale)
+    return Terms(value, lambda g: terms.pullback(spread(g)))
 
 
 def _seed(cotangent: Any, value: Any) -> Any:

@@ -52,15 +52,7 @@ def distribution_focal_loss(input: Any, target: Any, reduction: str = "mean") ->
             "target": ((x.take(at_left) - x.take(at_right)) * g).reshape(target.shape),
         }
 
-    def scale(g: Array | float) -> tuple[Array | float, Gradients]:
-        rows = g.reshape(-1) if isinstance(g, np.ndarray) else g
-        size = np.zeros(z.shape)
-        entries = size.reshape(-1)
-        entries[at_left], entries[at_right] = to_left * rows, to_right * rows
-        of_target = ((ce_left + ce_right) * rows).reshape(target.shape)
-        return g, {"input": from_rows(size, input.shape, -1), "target": of_target}
-
-    return Terms(value.reshape(target.shape), pullback, scale)
+    return Terms(value.reshape(target.shape), pullback)
 
 
 @textbook(distribution_focal_loss)

@@ -30,7 +30,6 @@ from lossparity.reference.arithmetic import clip as bounded
 from lossparity.reference.blocks import in_blocks
 from lossparity.reference.core import Array, Flag, Gradients, Number, Real, Terms, loss, textbook
 from lossparity.reference.elementary import clip_range
-from lossparity.reference.focal_scales import quality_sizes, sigmoid_sizes, varifocal_sizes
 from lossparity.reference.twofold import Twofold, either, two_sum
 
 _UNIT = Real(differentiable=True, minimum=0.0, maximum=1.0)
@@ -200,7 +199,6 @@ def _terms(
     names: tuple[str, str],
     columns: Sequence[Array],
     rule: Callable[..., _Rows],
-    sizes: Callable[..., _Rows],
     weight: Array | None = None,
 ) -> Terms:
     """Terms of an elementwise loss: `rule` returns the value and its derivatives in the two named arguments."""
@@ -212,12 +210,7 @@ def _terms(
     def pullback(g: Array | float) -> Gradients:
         return {names[0]: slope_x * g, names[1]: slope_y * g}
 
-    def scale(g: Array | float) -> tuple[Array | float, Gradients]:
-        g = g if weight is None else g * weight
-        of_value, of_x, of_y = (part.reshape(shape) * g for part in in_blocks(sizes, *flat))
-        return of_value, {names[0]: of_x, names[1]: of_y}
-
-    return Terms(value, pullback, scale)
+    return Terms(value, pullback)
 
 
 @loss(
@@ -281,7 +274,6 @@ def sigmoid_focal_loss(
         ("inputs", "targets"),
         (inputs, targets),
         rule,
-        lambda x, y: sigmoid_sizes(x, y, alpha, gamma, None if from_logits else bounds, label_smoothing),
         None if weight is None else _per_element(weight, inputs.shape),
     )
 
@@ -372,7 +364,7 @@ def quality_focal_loss(input: Any, target: Any, beta: float = 2.0, reduction: st
         )
         return _modulated(parts, beta)
 
-    return _terms(("input", "target"), (input, target), rule, lambda x, y: quality_sizes(x, y, beta))
+    return _terms(("input", "target"), (input, target), rule)
 
 
 @textbook(quality_focal_loss)
@@ -421,10 +413,7 @@ def varifocal_loss(
             positive * (b.ce - y * x) - light * (power * x),
         )
 
-    def sizes(x: Array, y: Array, *label: Array) -> _Rows:
-        return varifocal_sizes(x, y, label[0] if label else (y > 0.0).astype(np.float64), alpha, gamma)
-
-    return _terms(("input", "target"), (input, target) if label is None else (input, target, label), rule, sizes)
+    return _terms(("input", "target"), (input, target) if label is None else (input, target, label), rule)
 
 
 @textbook(varifocal_loss)

@@ -71,7 +71,7 @@ def hinge_embedding_loss(
     def pullback(g: Array | float) -> Gradients:
         return {"input": np.select(sides, (np.ones_like(z), -np.heaviside(z, subgradient)), np.nan) * g}
 
-    return Terms(value, pullback, lambda _: (np.where(sides[1] & (z > 0.0), abs(margin), 0.0), {}))
+    return Terms(value, pullback)
 
 
 @textbook(hinge_embedding_loss, linear=True)
@@ -111,7 +111,7 @@ def margin_ranking_loss(
         gradient = np.heaviside(z, subgradient) * target * g
         return {"input1": -gradient, "input2": gradient}
 
-    return Terms(np.maximum(z, 0.0), pullback, lambda _: (np.where(z > 0.0, abs(margin) + np.abs(lead), 0.0), {}))
+    return Terms(np.maximum(z, 0.0), pullback)
 
 
 @textbook(margin_ranking_loss, linear=True)
@@ -251,7 +251,7 @@ def categorical_hinge_loss(
         slope *= (np.heaviside(z, subgradient) * np.reshape(g, -1))[:, None]
         return {"input": slope.reshape(input.shape)}
 
-    return Terms(np.maximum(z, 0.0).reshape(shape), pullback, lambda _: (1.0, {}))
+    return Terms(np.maximum(z, 0.0).reshape(shape), pullback)
 
 
 @textbook(categorical_hinge_loss, linear=True)

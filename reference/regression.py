@@ -122,14 +122,7 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
     value -= 0.5 * slope
     value *= slope
 
-    def scale(g: Array | float) -> tuple[float, Gradients]:
-        # The loss is also written q^2 / 2 + delta (|d| - q) with q = min(|d|, delta), whose derivative below delta is
-        # q + delta - delta (TF v1): the slope comes out of numbers of the size of delta.
-        size = np.where(np.abs(slope) < delta, g * delta, 0.0)
-        size = size if weight is None else size * np.abs(weight)
-        return 0.0, {"input": size, "target": size}
-
-    return _of_difference(value, slope, weight)._replace(scale=scale)
+    return _of_difference(value, slope, weight)
 
 
 @textbook(huber_loss)

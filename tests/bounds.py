@@ -165,3 +165,14 @@ OPERATIONS: dict[str, Callable[[Operand, Operand], Operand]] = {
     "shift": lambda x, _: exp(x - constant(largest(x, 0))),
     "take": lambda x, y: x[::-1] * y,
 }
+
+
+def of_form(loss: Loss, arguments: dict[str, Any], cotangent: Any) -> tuple[Any, dict[str, Any]]:
+    """How far the textbook form in float64 may be off in the value and in each gradient, in units of roundoff."""
+    value, gradients = loss.evaluate(Bounded("float64"), arguments, cotangent)
+    unit = FORMATS["float64"].unit
+
+    def share(ball: Any) -> Any:
+        return np.broadcast_to(0.0 if ball.error is None else ball.error / unit, np.shape(ball.value))
+
+    return share(value), {name: share(gradient) for name, gradient in gradients.items()}

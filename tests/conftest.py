@@ -99,12 +99,6 @@ def check(
     cotangent = np.random.default_rng(5).uniform(0.5, 2.0, np.shape(value))
     gradients = pullback(cotangent)
     assert gradients or not loss.differentiable
-    of_value, of_gradients = loss.scales(**arguments, **given, cotangent=cotangent)
-    if reduction is not None:  # an activation's cotangent is not part of its value
-        assert (np.asarray(of_value) >= np.abs(value) * (1 - 1e-12)).all()
-    for name, gradient in gradients.items():
-        assert of_gradients[name].shape == gradient.shape
-        assert (of_gradients[name] >= np.abs(gradient) * (1 - 1e-12)).all()
     with mpmath.workdps(DIGITS):
         exact = {k: to_mp(v) if isinstance(v, np.ndarray) and v.dtype.kind == "f" else v for k, v in arguments.items()}
         want, divisor = _value(definition, exact, reduction)

@@ -1,4 +1,4 @@
-"""What every loss gets from core: binding, checks, broadcasting, reductions, the pullback and the scales."""
+"""What every loss gets from core: binding, checks, broadcasting, reductions and the pullback."""
 
 from __future__ import annotations
 
@@ -166,16 +166,6 @@ def test_cotangent_must_fit() -> None:
         pullback([1.0, 2.0, 3.0])
     with pytest.raises(TypeError, match="cotangent must be an array of real numbers"):
         pullback(X * 1j)
-
-
-def test_scales_reduce_like_the_value() -> None:
-    of_value, of_gradient = reference.mse_loss.scales(X, Y, "sum", sample_weight=WEIGHT, cotangent=-2.0)
-    assert of_value == (TERMS * WEIGHT).sum()
-    np.testing.assert_array_equal(of_gradient["input"], np.abs(2 * (X - Y) * WEIGHT * 2.0))
-    # log-sum-exp adds numbers of size 1 however small the loss is; the weights multiply them
-    of_value, of_gradient = reference.cross_entropy.scales([[50.0, 0.0]], [0], weight=[3.0, 1.0], reduction="sum")
-    assert of_value == pytest.approx(3.0)
-    assert of_gradient["input"] == pytest.approx(np.array([[3.0, 0.0]]))
 
 
 @pytest.mark.parametrize("name", list(reference.LOSSES | reference.ACTIVATIONS))
