@@ -17,6 +17,7 @@ import lossparity
 from lossparity.conformance import record
 from lossparity.conformance.record import Check, Checks, Run
 from lossparity.reports import diff as comparing
+from lossparity.reports import formats
 from lossparity.reports.alike import Alike, alike
 from lossparity.reports.changes import KINDS, RAN, Finding
 from lossparity.reports.comparability import IncomparableError
@@ -430,6 +431,9 @@ def test_another_engine_is_no_same_version() -> None:
     assert packages_changed(moved.before, moved.after) == ["keras on torch to keras on jax"]
     two = compare(on("keras-torch", "torch"), on("keras-jax", "jax"), names=("old", "new"))
     assert packages_changed(two.before, two.after) == ["keras-torch in old alone", "keras-jax in new alone"]
+    page = formats.html(formats.Comparison(two))
+    for words in ("keras-torch", "keras-jax", "<td>torch</td>", "<td><b>jax</b></td>"):
+        assert words in page
     same = compare(on("keras", "jax"), on("keras", "jax"))
     assert packages_changed(same.before, same.after) == []
 
