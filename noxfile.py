@@ -83,7 +83,7 @@ for _name, _backend in BACKENDS.items():
     def _session(session: nox.Session, name: str = _name) -> None:
         one_backend(session, name)
 
-    _session.__doc__ = f"{' and '.join(_backend.namespaces)}: -- [--version V] [--device D] [any pytest argument]."
+    _session.__doc__ = f"{_backend.distributions[0]}'s losses: -- [--version V] [--device D] [any pytest argument]."
     nox.session(_session, name=_name, venv_backend="none")
 
 
