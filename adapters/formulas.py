@@ -11,6 +11,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from lossparity.reference import ACTIVATIONS, LOSSES
 from lossparity.reference.activations import sigmoid_textbook, softmax_textbook
 from lossparity.reference.arithmetic import (
@@ -27,6 +29,7 @@ from lossparity.reference.arithmetic import (
     one_hot,
     power,
     product,
+    take_label,
     weighted,
     where,
     with_slopes,
@@ -34,7 +37,7 @@ from lossparity.reference.arithmetic import (
 from lossparity.reference.arithmetic import clip as bounded
 from lossparity.reference.binary import binary_cross_entropy_textbook, binary_cross_entropy_with_logits_textbook
 from lossparity.reference.boxes import Boxes, over
-from lossparity.reference.classification import cross_entropy_of, kl_div_textbook
+from lossparity.reference.classification import cross_entropy_of, kl_div_textbook, log_loss_textbook
 from lossparity.reference.core import Loss
 from lossparity.reference.elementary import clip_range
 from lossparity.reference.focal import sigmoid_focal_textbook
@@ -245,6 +248,20 @@ def bce_second_plus_1e12(
     crossed = with_slopes(log1p(-p) - log(p), (p, -1.0 / maximum(p * (1.0 - p), e)))
     value = binary_cross_entropy_textbook(input, target, None, clip, log_clamp, gradient_floor, epsilon)
     return weighted(with_slopes(value, (p, curved), (y, crossed)), weight)
+
+
+def log_loss_of_softmax(
+    y_true: Any, y_pred: Operand, normalize: bool, sample_weight: Any, labels: Any, clip: Any, renormalize: str
+) -> Any:
+    """Rows that are divided by their sum as the softmax of their logarithms, which rounds each of these twice."""
+    if renormalize != "after_clip":
+        return log_loss_textbook(y_true, y_pred, normalize, sample_weight, labels, clip, renormalize)
+    t = np.searchsorted(np.unique(y_true if labels is None else labels), y_true)
+    logs = log_softmax_of_sum(log(bounded(y_pred, *clip_range(clip))), 1)
+    value = -weighted(take_label(logs, t, 1), sample_weight).sum()
+    if not normalize:
+        return value
+    return value / (float(len(t)) if sample_weight is None else sample_weight.sum())
 
 
 @formula("kl_div")

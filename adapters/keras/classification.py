@@ -197,6 +197,13 @@ def log_loss_of_one_hot(y_true, y_pred, normalize, sample_weight=None):  # type:
             SOURCE + "backend/tensorflow/nn.py",
             parameters=lambda call: {"renormalize": "after_clip", "clip": bounds(call)},
         ),
+        Dialect(
+            "softmax-of-log",
+            "Each row is divided by its sum as the softmax of its logarithm, whose second derivative loses a digit of "
+            "a small probability.",
+            SOURCE + "backend/tensorflow/nn.py",
+            computed_as=formulas.log_loss_of_softmax,
+        ),
     ),
 )
 def log_loss_of_indices(y_true, y_pred, normalize, sample_weight=None):  # type: ignore[no-untyped-def]

@@ -9,7 +9,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from lossparity.adapters.formulas import FORMULAS, loss_of
+from lossparity.adapters.formulas import FORMULAS, log_loss_of_softmax, loss_of
 from lossparity.conformance.cases import CASES
 from lossparity.reference.bounded import Bounded
 from lossparity.reference.precision import Exact
@@ -64,3 +64,19 @@ def test_it_costs_more_somewhere(name: str, form: Callable[..., Any]) -> None:
                 ratio = np.nan_to_num((other.error or 0.0) if np.ndim(other.error) == 0 else other.error / mine.error)
             worse = max(worse, float(np.max(ratio)))
     assert worse > 4.0
+
+
+@pytest.mark.parametrize("name", ["multiclass-mean", "sample-weight-some-zero-sum"])
+def test_the_softmax_of_logarithms_is_the_loss_of_rows_that_are_divided_by_their_sum(name: str) -> None:
+    """Its first and its second derivative, too; in float32 the second costs more."""
+    loss, arguments = loss_of("log_loss"), CASES["log_loss"][name].build(0, "float32")
+    arguments.update(renormalize="after_clip", clip=1e-7)
+    along = {"y_pred": np.random.default_rng(2).normal(size=arguments["y_pred"].shape)}
+    one, other = (_numbers(loss.evaluate(Exact(MP), arguments, None, f)) for f in (None, log_loss_of_softmax))
+    own, its = (loss.second(Exact(MP), arguments, along, None, f)["y_pred"] for f in (None, log_loss_of_softmax))
+    for mine, theirs in zip((*one, own), (*other, its), strict=True):
+        assert np.all(np.abs(mine - theirs) <= (np.abs(theirs) + 1) * MP.mpf(10) ** -40)
+    mine, theirs = (
+        loss.second(Bounded("float32"), arguments, along, None, f)["y_pred"].error for f in (None, log_loss_of_softmax)
+    )
+    assert (theirs > mine).any()
