@@ -23,7 +23,8 @@ class Stream:
 
     def __init__(self, seed: int, *words: str) -> None:
         digest = hashlib.sha256("/".join([str(seed), *words]).encode()).digest()
-        self._bits = np.random.PCG64(int.from_bytes(digest[:16], "little"))
+        self.key = int.from_bytes(digest[:16], "little")
+        self._bits = np.random.PCG64(self.key)
 
     def units(self, shape: tuple[int, ...]) -> Array:
         """Multiples of 2^-24 in (0, 1): exact in float32, so rounding an input to it changes nothing much."""
@@ -38,11 +39,15 @@ class Stream:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to make one array. `integer` arrays keep int64; the others are rounded to the dtype under test."""
+    """How to make one array. `integer` arrays keep int64; the others are rounded to the dtype under test.
+
+    written: the same in NumPy, of the stream's first bits {bits}, for a program in which the digits would be too many.
+    """
 
     draw: Draw
     integer: bool = False
     strided: bool = False
+    written: str = ""
 
 
 def given(values: Any) -> Recipe:
@@ -53,7 +58,10 @@ def given(values: Any) -> Recipe:
 
 def reals(*shape: int, low: float = -4.0, high: float = 4.0) -> Recipe:
     """Uniform in (low, high)."""
-    return Recipe(lambda stream: low + (high - low) * stream.units(shape))
+    return Recipe(
+        lambda stream: low + (high - low) * stream.units(shape),
+        written=f"{low!r} + {high - low!r} * ((({{bits}} >> np.uint64(41)) * 2.0 + 1.0) * 2.0**-24)",
+    )
 
 
 def scores(*shape: int, near: int = 2, within: float = 0.5) -> Recipe:
@@ -147,7 +155,7 @@ def boxes(*shape: int, low: float = 0.0, high: float = 8.0) -> Recipe:
 
 def strided(recipe: Recipe) -> Recipe:
     """The same numbers in an array that is not contiguous: every second element of a longer last axis."""
-    return Recipe(recipe.draw, recipe.integer, strided=True)
+    return Recipe(recipe.draw, recipe.integer, True, recipe.written)
 
 
 def lay_out(array: Array, is_strided: bool, dtype: Any) -> Array:

@@ -11,7 +11,7 @@ import numpy as np
 from lossparity import adapters
 from lossparity.adapters import engines
 from lossparity.adapters.base import Implementation
-from lossparity.conformance.cases import CASES, Case
+from lossparity.conformance.cases import CASES, DTYPES, Case
 from lossparity.conformance.compare import Outcome
 from lossparity.conformance.describe import DEFINITIONS
 from lossparity.conformance.judge import Judge
@@ -19,6 +19,8 @@ from lossparity.conformance.matrix import Selection, SelectionError, checks
 from lossparity.conformance.record import Check
 from lossparity.conformance.straight import straight
 from lossparity.reference.core import Array
+
+LARGE = 64  # numbers, more of which nobody reads: a program then says how they are made
 
 
 def explain(identifier: str, seed: int) -> str:
@@ -64,7 +66,10 @@ def explain(identifier: str, seed: int) -> str:
             f"at {worst['index']}   got {worst['got']!r}   want {worst['want']!r}",
             f"error {decided.error_ulp:.4g} ULP   tolerance {worst['tolerance']:.4g}   margin {decided.margin:.4g}",
         ]
-    wanted = {"shape": str(want.shape), "dtype": repr(check.dtype)}.get(check.aspect, engines.numbers(want))
+    numbers = engines.numbers(want)
+    if want.size > LARGE and decided.worst:
+        numbers = f"{decided.worst['want']!r}, 'at', {decided.worst['index']}"
+    wanted = {"shape": str(want.shape), "dtype": repr(check.dtype)}.get(check.aspect, numbers)
     return "\n".join([*lines, "", *_reproducer(judge, implementation, case, check, outcome, wanted)])
 
 
@@ -123,6 +128,7 @@ def _reproducer(
         check.aspect,
         None if outcome.value is None else request.cotangent(outcome.value.shape),
         outcome.gradients.get(argument) is not None or check.aspect in outcome.raised,
+        written=_written(case, check.dtype, judge.seed, request.arrays),
     )
     yield "reproducer (save it as a file, run it with the same environment's Python)"
     yield ""
@@ -130,6 +136,12 @@ def _reproducer(
     yield from engine.reproducer(sketch)
     if want is not None:
         yield f'print("want", {want})'
+
+
+def _written(case: Case, dtype: str, seed: int, arrays: Mapping[str, Array]) -> dict[str, str]:
+    """The large arrays as NumPy expressions; narrow dtypes round in their own way, and have their digits."""
+    large = [name for name, array in arrays.items() if array.size > LARGE and dtype in DTYPES]
+    return {name: case.written(seed, name) for name in large if case.written(seed, name)}
 
 
 def _literal(value: Any) -> str:

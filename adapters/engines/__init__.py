@@ -39,7 +39,7 @@ import os
 import platform
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -167,6 +167,7 @@ class Sketch:
     aspect: what is printed: "value", "gradient:<argument>", "shape" or "dtype".
     cotangent: of the value; None where no gradient is asked for.
     path: whether the framework sees a path to the argument.
+    written: the arguments that are written as NumPy expressions, their digits being too many.
     """
 
     request: Request
@@ -177,6 +178,7 @@ class Sketch:
     aspect: str
     cotangent: Any = None
     path: bool = True
+    written: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def argument(self) -> str:
@@ -186,12 +188,13 @@ class Sketch:
     def imported(self, *own: str) -> Iterator[str]:
         """The engine's imports and those of the call, each once."""
         others = [line for line in self.imports if not line.startswith(tuple(f"{each}." for each in own))]
+        others += ["import numpy as np"] if self.written else []
         yield from sorted(dict.fromkeys((*own, *others)), key=lambda line: (line.startswith("from"), line))
 
     def tensors(self) -> Iterator[tuple[str, Any, str]]:
         """Each array: its name, itself, and its numbers as they are written in a program."""
         for name, array in self.request.arrays.items():
-            yield name, array, numbers(array)
+            yield name, array, self.written.get(name) or numbers(array)
 
     def called(self, wrap: str) -> Iterator[str]:
         """The statements, the last of them in `wrap` ("torch.compile(lambda: {})()"), in the default mode as it is."""

@@ -246,12 +246,12 @@ def reproducer(sketch: Sketch) -> Iterator[str]:
         yield from before
         call = f"lambda {sketch.argument}: {last.partition(' = ')[2]}"
         yield f"value, pullback = torch.func.vjp({call}, {sketch.argument})"
-        yield f"(gradient,) = pullback(torch.tensor({numbers(sketch.cotangent)}).to(value))"
+        yield f"(gradient,) = pullback(value.new_tensor({numbers(sketch.cotangent)}))"
         yield 'print("got ", gradient.tolist())'
         return
     yield from sketch.called(MODES[sketch.mode].written)
     if sketch.argument and sketch.path:
-        yield f"value.backward(torch.tensor({numbers(sketch.cotangent)}).to(value))"
+        yield f"value.backward(value.new_tensor({numbers(sketch.cotangent)}))"
     grad = f"{sketch.argument}.grad" + (".tolist()" if sketch.path else "")
     shown = {"shape": "tuple(value.shape)", "dtype": "value.dtype"}.get(sketch.aspect, "value.tolist()")
     yield f'print("got ", {grad if sketch.argument else shown})'

@@ -62,6 +62,12 @@ class Case:
             built[name] = lay_out(rounded, recipe.strided, rounded.dtype)
         return built
 
+    def written(self, seed: int, argument: str) -> str:
+        """A NumPy expression of an array before it is rounded; "" where its recipe has none."""
+        recipe, drawn = self.arrays[argument], dict(zip(self.arrays, _drawn(self, seed), strict=True))[argument]
+        bits = f"np.random.PCG64({Stream(seed, self.loss, self.name, argument).key}).random_raw({drawn.size})"
+        return recipe.written.format(bits=f"{bits}.reshape({drawn.shape})")
+
     def cotangent(self, seed: int, dtype: str, shape: tuple[int, ...]) -> Array:
         """The cotangent of a value of `shape`: size 0.5 to 2, either sign; rounded to `dtype`."""
         return FORMATS[dtype].round(_signed(self, seed, shape, "cotangent"))

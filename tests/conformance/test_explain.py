@@ -173,6 +173,19 @@ def test_a_reproducer_runs_as_a_file(tmp_path: Path, aspect: str) -> None:
 
 
 @needs("sklearn")
+def test_a_large_array_is_written_as_a_recipe() -> None:
+    if adapters.BACKENDS["torch"].missing():
+        pytest.skip("torch is not installed")
+    judge = Judge(adapters.load("torch"), 0, adapters.BACKENDS["torch"].versions())
+    for dtype, aspect in (("float32", "value"), ("float64", "gradient:input")):
+        identifier = f"cross_entropy/torch.nn.functional.cross_entropy/many-classes-none/{dtype}/cpu/eager/{aspect}"
+        program = explain(identifier, 0).partition("reproducer")[2].partition("\n\n")[2]
+        assert "np.random.PCG64(" in program
+        assert max(map(len, program.splitlines())) < 400
+        (check,) = (each for each in checks("torch", adapters.load("torch"), Selection()) if each.id == identifier)
+        assert run_program(program) == answer(check, judge)
+
+
 def test_a_match_is_explained_in_full(capsys: pytest.CaptureFixture[str]) -> None:
     identifier = MSE.format("plain-mean", "float64", "value")
     assert cli.main(["explain", identifier, "--seed", "3"]) == 0
