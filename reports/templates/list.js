@@ -71,13 +71,12 @@ function virtualList({ scroller, before, body, after }, line) {
 
   // Bring a row into sight, with what stands below it; its element.
   function reveal(index) {
-    render();
-    const top = topOf(index), bottom = topOf(index + 1), head = body.parentElement.tHead.offsetHeight;
-    if (top < scroller.scrollTop) scroller.scrollTop = top;
-    else if (bottom + head > scroller.scrollTop + scroller.clientHeight) {
-      scroller.scrollTop = Math.min(top, bottom + head - scroller.clientHeight);
+    for (let i = 0; i < 2; i++) { // once more with the height of what is open, which is known when it is there
+      const top = topOf(index), bottom = topOf(index + 1), room = scroller.clientHeight - body.parentElement.tHead.offsetHeight;
+      if (top < scroller.scrollTop) scroller.scrollTop = top;
+      else if (bottom > scroller.scrollTop + room) scroller.scrollTop = Math.min(top, bottom - room);
+      render();
     }
-    render();
     return body.children[index - first + (open >= first && open < index ? 1 : 0)];
   }
 

@@ -282,8 +282,14 @@ async function start() {
     headings.querySelector(`[data-sort="${name}"]`).focus();
   });
   body.addEventListener("click", (event) => {
-    const link = event.target.closest("th a");
-    if (!link || state.open !== Number(link.closest("tr").dataset.row)) return;
+    const row = event.target.closest("tr[data-row]");
+    if (!row) return;
+    const link = row.querySelector("th a");
+    if (!link.contains(event.target)) {
+      if (getSelection().isCollapsed) link.click(); // on a small screen the link may be out of sight
+      return;
+    }
+    if (state.open !== Number(row.dataset.row)) return;
     event.preventDefault(); // a second click closes it
     history.replaceState(null, "", address());
     link.setAttribute("aria-expanded", "false");

@@ -124,7 +124,10 @@ def test_a_check_far_down_is_found(visit: Callable[..., Any]) -> None:
     page = visit(made, "#check=" + made.checks[2_789].id)
     assert page.locator("tr.detail").is_visible()
     assert made.checks[2_789].case in page.locator("tr.detail").inner_text()
-    assert page.locator("tr.detail").bounding_box()["y"] < 900
+    detail, shown = (page.locator(each).bounding_box() for each in ("tr.detail", "#results"))
+    assert detail["y"] > shown["y"]
+    assert detail["y"] + detail["height"] <= shown["y"] + shown["height"] + 1  # all of it is in sight
+    assert shown["y"] + shown["height"] <= 900
     page.locator("button[type=reset]").click()
     assert page.locator("#shown").inner_text() == "3,000 checks."
 
@@ -178,6 +181,17 @@ def test_the_list_is_walked_with_the_arrow_keys(visit: Callable[..., Any]) -> No
     page.locator("#results").evaluate("list => { list.scrollTop = 0 }")  # what has the focus leaves the document
     page.locator("tr[aria-rowindex='2']").wait_for(state="attached")
     page.wait_for_function("document.activeElement.id === 'results'")
+
+
+def test_on_a_small_screen_a_check_opens_where_it_is_touched_and_fits(visit: Callable[..., Any]) -> None:
+    page = visit(of_every_verdict(), viewport={"width": 390, "height": 800})
+    page.locator("#results tbody tr td").first.click()
+    page.locator("tr.detail").wait_for(state="visible")
+    box = page.locator("tr.detail .one").bounding_box()
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= 390
+    page.locator("#results tbody tr td").first.click()
+    page.locator("tr.detail").wait_for(state="detached")
 
 
 def test_long_inputs_are_shortened_and_whole_on_demand(visit: Callable[..., Any]) -> None:
