@@ -20,9 +20,10 @@ from lossparity.reference.arithmetic import (
     where,
 )
 from lossparity.reference.core import Argument, Array, Gradients, Integer, Real, Terms, loss, textbook
-from lossparity.reference.elementary import has_nan
+from lossparity.reference.elementary import difference
 
 _INPUT: dict[str, Argument] = {"input": Real(differentiable=True)}
+_FAR = 16.0  # rounding z costs e^z up to |z| / 2 ULP; a logit that is so far away is itself known to |z| ULP of e^z
 _ALONG: dict[str, Argument] = {**_INPUT, "dim": Integer()}
 
 
@@ -54,25 +55,18 @@ def entries(classes: Array, shape: tuple[int, ...]) -> Array:
 def shifted_exponentials(x: Array) -> tuple[Array, Array, Array, Array]:
     """What the softmax over axis 1 of (N, C) or (N, C, D) is made of: z, e^z, the place of the largest, the rest.
 
-    z = x - x_k, k the (first) largest class, whose flat index is the place. Where z is rounded, e^z is not that of the
-    rounded z. In the place of k itself e^z is 0, and the rest is the sum of that over axis 1: so it keeps its digits
-    however confident a row is, log sum_j e^{z_j} = log1p(rest), and p_j = e^{z_j} / (1 + rest) for j != k.
+    z = x - x_k, k the (first) largest class, whose flat index is the place. Where rounding z costs e^z more than a few
+    ULP, e^z is not that of the rounded z. In the place of k itself e^z is 0, and the rest is the sum of that over
+    axis 1: so it keeps its digits however confident a row is, log sum_j e^{z_j} = log1p(rest), and
+    p_j = e^{z_j} / (1 + rest) for j != k.
     """
     z, top, largest_of_row = _shifted(x)
     e = np.exp(z)
     e.reshape(-1)[top] = 0.0
-    part = z - x  # Knuth's TwoSum of x - x_k, step by step: z is rounded by `lost`
-    lost = z - part
-    np.subtract(x, lost, out=lost)
-    part += largest_of_row
-    lost -= part
-    lost *= e
-    lost += e
-    rest = lost.sum(axis=1)
-    if has_nan(rest):  # nothing is lost of what is not finite
-        lost = np.where(np.isnan(lost), e, lost)
-        rest = lost.sum(axis=1)
-    return z, lost, top, rest
+    if z.min(initial=0.0) < -_FAR:
+        _, lost = difference(x, largest_of_row)  # z is rounded by so much
+        e += e * lost
+    return z, e, top, e.sum(axis=1)
 
 
 def _shifted(x: Array) -> tuple[Array, Array, Array]:
