@@ -32,7 +32,8 @@ async function checksOf(data) {
       measured++;
     }
   }
-  for (let i = 1; i < worst.row.length; i++) worst.row[i] += worst.row[i - 1];
+  const located = Uint32Array.from(worst.row); // the rows: each is written as its distance from the one before
+  for (let i = 1; i < located.length; i++) located[i] += located[i - 1];
 
   const code = (name, row) => (ofCall(name) ? calls[name][callOf[row]] : line[name][lineOf[row]]);
   const word = (name, row) => words[name][code(name, row)];
@@ -150,13 +151,13 @@ async function checksOf(data) {
   // Where a check's error is largest: {index, got, want, tolerance, at}; null where this page does not have it.
   let places = null;
   async function place(row) {
-    let low = 0, high = worst.row.length;
+    let low = 0, high = located.length;
     while (low < high) {
       const middle = (low + high) >> 1;
-      if (worst.row[middle] < row) low = middle + 1;
+      if (located[middle] < row) low = middle + 1;
       else high = middle;
     }
-    if (worst.row[low] !== row) return null;
+    if (located[low] !== row) return null;
     places ??= unpack(data.worst.places);
     const found = JSON.parse((await places)[worst.place[low]]);
     if (!Array.isArray(found)) return found;

@@ -123,7 +123,10 @@ def test_a_check_far_down_is_found(visit: Callable[..., Any]) -> None:
     made = huge(3_000)
     page = visit(made, "#check=" + made.checks[2_789].id)
     assert page.locator("tr.detail").is_visible()
-    assert made.checks[2_789].case in page.locator("tr.detail").inner_text()
+    text = page.locator("tr.detail").inner_text()
+    assert made.checks[2_789].case in text
+    assert str(made.checks[2_789].worst["got"]) in text
+    assert str(made.checks[2_789].worst["want"]) in text
     detail, shown = (page.locator(each).bounding_box() for each in ("tr.detail", "#results"))
     assert detail["y"] > shown["y"]
     assert detail["y"] + detail["height"] <= shown["y"] + shown["height"] + 1  # all of it is in sight
