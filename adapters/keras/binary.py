@@ -47,6 +47,7 @@ _DIFFERENCE = Dialect(
     "log(1 - p) is taken of a difference: of a p near 0 it has only the digits that p has beside 1.",
     SOURCE + "backend/tensorflow/nn.py",
     computed_as=formulas.log_of_difference,
+    versions=">=3.0",  # Keras 2 adds 1e-7 in the logarithm, which covers what is lost
 )
 
 
