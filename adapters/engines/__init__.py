@@ -11,6 +11,7 @@ Devices, dtypes and modes live here and nowhere else. A library of losses names 
     place(array, device, dtype)
                               the array as the framework's tensor on that device: a floating one in `dtype`, any other
                               (labels, int64) as it is, its memory layout kept where the framework has one,
+    classes_last(tensor)      (N, C, ...) as (N, ..., C),
     take(tensor)              the way back: a NumPy array, and the tensor's dtype by name.
 
 A mode's evaluate function is

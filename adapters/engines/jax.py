@@ -66,6 +66,11 @@ def place(array: Any, device: str, dtype: str) -> Any:
         return jax.device_put(jnp.asarray(array, dtype=wanted), _devices()[device])
 
 
+def classes_last(array: Any) -> Any:
+    """The array with its axis 1, the classes of the reference, moved to the end."""
+    return array if array.ndim < 3 else jnp.moveaxis(array, 1, -1)
+
+
 def take(array: Any) -> tuple[Any, str]:
     """The array in NumPy, which has no bfloat16, and the name of its dtype."""
     dtype = str(array.dtype)

@@ -28,6 +28,11 @@ def place(array: Any, device: str, dtype: str) -> Any:  # noqa: ARG001  there is
     return array if array.dtype.kind != "f" else array.astype(dtype, copy=False)
 
 
+def classes_last(array: Any) -> Any:
+    """The array with its axis 1, the classes of the reference, moved to the end."""
+    return array if array.ndim < 3 else np.moveaxis(array, 1, -1)
+
+
 def take(array: Any) -> tuple[Any, str]:
     """The array itself, and the name of its dtype."""
     return np.asarray(array), str(np.asarray(array).dtype)

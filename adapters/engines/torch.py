@@ -41,6 +41,11 @@ def place(array: Any, device: str, dtype: str) -> torch.Tensor:
     return torch.empty_strided(tensor.shape, tensor.stride(), dtype=wanted, device=device).copy_(tensor)
 
 
+def classes_last(tensor: Any) -> Any:
+    """The tensor with its axis 1, the classes of the reference, moved to the end."""
+    return tensor if tensor.ndim < 3 else tensor.movedim(1, -1)
+
+
 def take(tensor: torch.Tensor) -> tuple[Any, str]:
     """The tensor in NumPy, which has no bfloat16, and the name of its dtype."""
     # force: autograd makes tensors of zeros that have no memory of their own

@@ -11,13 +11,13 @@ import sys
 from collections.abc import Sequence
 
 import lossparity
-from lossparity.cli import accept, bisect, diff, explain, gate, init, listing, merge, report, run, sweep
+from lossparity.cli import accept, bisect, check, diff, explain, gate, init, listing, merge, report, run, sweep
 from lossparity.cli.exits import BROKEN, HOLDS, INCOMPLETE, USAGE, IncompleteError, UsageError, answer
 from lossparity.cli.terminal import output
 
 __all__ = ["BROKEN", "HOLDS", "INCOMPLETE", "USAGE", "IncompleteError", "UsageError", "main"]
 
-COMMANDS = (run, report, merge, gate, diff, accept, sweep, bisect, explain, listing, init)
+COMMANDS = (run, check, report, merge, gate, diff, accept, sweep, bisect, explain, listing, init)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -46,7 +46,7 @@ def add_policy(parser: argparse.ArgumentParser) -> None:
 def add_execution(parser: argparse.ArgumentParser, *, elsewhere: bool = True) -> None:
     """How backends are run. elsewhere: they may live in other environments."""
     parser.add_argument(
-        "--timeout", type=_positive, default=None, metavar="S", help="a backend silent for so long hangs"
+        "--timeout", type=positive, default=None, metavar="S", help="a backend silent for so long hangs"
     )
     parser.add_argument(
         "-j",
@@ -115,7 +115,8 @@ def shard(text: str) -> str:
     return text
 
 
-def _positive(text: str) -> float:
+def positive(text: str) -> float:
+    """A number of seconds. Errors: argparse.ArgumentTypeError."""
     try:
         number = float(text)
     except ValueError:
