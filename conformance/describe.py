@@ -92,4 +92,10 @@ def _says(dialect: Dialect) -> str:
         if dialect.parameters
         else []
     )
-    return ", ".join([*words, *([f"returns {dialect.dtype}"] if dialect.dtype else [])])
+    if dialect.computed_as:
+        words.append(f"computed as {inspect.cleandoc(dialect.computed_as.__doc__ or '').partition(chr(10))[0]}")
+    if dialect.reduced_in:
+        words.append(f"reduced in {dialect.reduced_in}")
+    if dialect.dtype:
+        words.append(f"returns {dialect.dtype}")
+    return ", ".join(words)

@@ -24,6 +24,7 @@ from lossparity.conformance.execution.run import exit_code
 from lossparity.conformance.judge import Judge
 from lossparity.conformance.matrix import Selection, checks
 from lossparity.conformance.record import Check, Run
+from lossparity.reference.arithmetic import Operand, weighted
 
 X, Y = [[1.0, -2.0, 0.5], [3.0, 0.25, -1.5]], [[0.5, 1.0, 0.75], [-1.0, 2.0, 0.125]]
 
@@ -528,6 +529,42 @@ def test_a_declared_reduction_widens_only_what_it_is_declared_for() -> None:
     assert decide("kink-none/float64/value", rounded, dialects=(narrow,)).verdict == "mismatch"
     far = changed(lambda v: v * (1.0 + 1e-3))
     assert decide("plain-sum/float64/value", far, dialects=(narrow,)).verdict == "mismatch"
+
+
+# --- lossy
+
+
+def over_100(input: Operand, target: Operand, weight: Operand | None) -> Operand:
+    """(x - y)^2 as ((x - y)^2 + 100) - 100."""
+    d = input - target
+    result: Operand = weighted(d * d + 100.0, weight) - weighted(input.lift(100.0), weight)
+    return result
+
+
+OVER = Dialect("over-100", "The square has only the digits that it has beside 100.", "", computed_as=over_100)
+NOISE = 2.0**-24 * 50.0  # of the size that 100 leaves in float32, and far beyond the rounding of a square of size 1
+
+
+def test_what_only_a_less_accurate_formula_explains_is_lossy() -> None:
+    noisy = changed(lambda v: (v + NOISE).astype(v.dtype))
+    assert decide("plain-none/float32/value", noisy).verdict == "mismatch"
+    check = decide("plain-none/float32/value", noisy, dialects=(OVER,))
+    assert check.verdict == "lossy"
+    assert check.declared == ["over-100"]
+    assert check.reason.startswith("over-100: ")
+    assert decide("any/any/dialect:over-100", noisy, dialects=(OVER,)).verdict == "lossy"
+
+
+def test_a_less_accurate_formula_excuses_no_more_than_it_costs() -> None:
+    far = changed(lambda v: (v + 100.0 * NOISE).astype(v.dtype))
+    assert decide("plain-none/float32/value", far, dialects=(OVER,)).verdict == "mismatch"
+    tilted = changed(gradient=lambda _, g: (g * (1.0 + 2.0**-18)).astype(g.dtype))
+    assert decide("plain-none/float32/gradient:input", tilted, dialects=(OVER,)).verdict == "mismatch"
+
+
+def test_a_less_accurate_formula_that_is_not_needed_is_stale() -> None:
+    assert decide("plain-none/float32/value", mse, dialects=(OVER,)).verdict == "match"
+    assert decide("any/any/dialect:over-100", mse, dialects=(OVER,)).verdict == "stale"
 
 
 # --- known

@@ -306,6 +306,14 @@ def test_list_tells_what_is_declared_for_releases_that_are_not_installed(capsys:
     assert sum("clip: " in each for each in told) == 2  # before 1.2 and since
 
 
+@pytest.mark.skipif(adapters.BACKENDS["torch"].missing() is not None, reason="torch is not installed")
+def test_list_tells_what_is_computed_less_accurately(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("list", "implementations", "--all-versions", "--backend", "torch", "--loss", "sigmoid") == 0
+    assert re.search(
+        r"^torch\.sigmoid +sigmoid +torch +lossy +every version +slope-of-result: ", capsys.readouterr().out, re.M
+    )
+
+
 @pytest.mark.parametrize("backend", ["sklearn", "tensorflow"])
 def test_nothing_of_the_framework_comes_through_the_list(backend: str) -> None:
     if adapters.BACKENDS[backend].missing():

@@ -107,7 +107,8 @@ def _declared(module: ModuleType) -> Iterator[tuple[str, ...]]:
         for unsupported in each.unsupported:
             yield each.name, each.loss, "unsupported", _range(unsupported.versions), unsupported.reason
         for dialect in each.dialects:
-            yield each.name, each.loss, "dialect", _range(dialect.versions), f"{dialect.name}: {dialect.reason}"
+            kind = "lossy" if dialect.computed_as else "dialect"
+            yield each.name, each.loss, kind, _range(dialect.versions), f"{dialect.name}: {dialect.reason}"
         for issue in each.known_issues:
             yield each.name, each.loss, "known issue", _range(issue.versions), f"{issue.name}: {issue.reason}"
 
