@@ -63,9 +63,9 @@ class Part:
             return parts[0]
         first = known[0]
         for part in known:
-            for what in ("python", "packages"):
-                if part.environment[what] != first.environment[what]:
-                    a, b = first.environment[what], part.environment[what]
+            for what in first.environment:  # devices: a machine may have more of them than another
+                if what != "devices" and part.environment.get(what) != first.environment[what]:
+                    a, b = first.environment[what], part.environment.get(what)
                     raise PartsError(f"{part.backend} ran with {a} and with {b}")
             if part.of != first.of:
                 raise PartsError(f"the plan of {part.backend} has {first.of:,} checks and {part.of:,}")

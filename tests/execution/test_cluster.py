@@ -264,7 +264,10 @@ def test_a_shard_that_nobody_knows_is_told() -> None:
 
 def test_shards_that_are_no_whole_are_refused() -> None:
     other = {"python": "3", "packages": {"b": "2"}, "devices": ["cpu"]}
+    on = {"python": "3", "packages": {"b": "1"}, "devices": ["cpu"], "engine": "jax"}
     with pytest.raises(PartsError, match=r"b ran with {'b': '1'} and with {'b': '2'}"):
         Part.of_shards([part([0]), part([1], environment=other)])
+    with pytest.raises(PartsError, match="b ran with jax and with None"):
+        Part.of_shards([part([0], environment=on), part([1])])
     with pytest.raises(PartsError, match="the plan of b has 4 checks and 5"):
         Part.of_shards([part([0]), part([1], of=5)])
