@@ -120,11 +120,12 @@ def _of_logits(x: Array, yes: Twofold, no: Twofold) -> _Parts:
     b = _Binary(x, yes, no)
     e, whole = b.e.high, b.whole.high
     against, agreeing = b.against, b.agreeing
+    small = agreeing.times(b.e)
     lean = (against.high - agreeing.high) + (against.low - agreeing.low)
     return _Parts(
         b.ce,
-        against.plus(agreeing.times(b.e)).over(b.whole),
-        b.sign * (against.high - agreeing.high * e) / whole,
+        against.plus(small).over(b.whole),
+        b.sign * ((against.high - small.high) + (against.low - small.low)) / whole,
         -x,
         b.sign * (lean * e) / whole / whole,
         b.sign * b.less / whole,

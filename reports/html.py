@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import os
 from collections.abc import Mapping
 from functools import lru_cache
@@ -36,6 +37,7 @@ from lossparity.reports.findings import (
 )
 
 TEMPLATES = Path(__file__).parent / "templates"
+CERTIFICATE = Path(__file__).resolve().parent.parent / "reference" / "certificate.json"  # `nox -s certify` writes it
 SCRIPTS = ("unpack.js", "columns.js", "list.js", "parity.js")  # each uses those before it
 _FINDINGS_SHOWN = 200
 
@@ -58,6 +60,7 @@ def render(run: Run) -> str:
         findings=findings[:_FINDINGS_SHOWN],
         findings_left=len(findings) - _FINDINGS_SHOWN,
         sections=found,
+        certificate=json.loads(CERTIFICATE.read_text(encoding="utf-8")),
         columns=frameworks.columns(run, entries),
         census=frameworks.census(run),
         warnings=frameworks.warnings(entries),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from pathlib import Path
@@ -38,6 +39,7 @@ def main() -> int:
     parser.add_argument("--climbs", type=int, default=3, help="the worst of them, from which to climb")
     parser.add_argument("--steps", type=int, default=200, help="of each climb")
     parser.add_argument("--output", type=Path, default=Path("CERTIFICATE.md"))
+    parser.add_argument("--page", type=Path, default=Path("reference", "certificate.json"), help="what the page shows")
     given = parser.parse_args()
     unknown = set(given.losses) - {subject.name for subject in SUBJECTS}
     if unknown:
@@ -51,9 +53,25 @@ def main() -> int:
             print(row(*rows[-1]), flush=True)
     if not given.losses:
         given.output.write_text(HEAD + table(rows), encoding="utf-8")
+        given.page.write_text(json.dumps(for_the_page(rows), indent=0) + "\n", encoding="utf-8")
     beyond = [(name, worst) for name, worst in rows if worst.share > 1.0]
     print(f"{len(rows)} rows in {time.monotonic() - begun:.0f} s; {len(beyond)} beyond the bar")
     return 1 if beyond else 0
+
+
+def for_the_page(rows: list[tuple[str, Worst]]) -> dict[str, list[dict[str, Any]]]:
+    """The table without inputs, by loss: what the report shows of it."""
+    by_loss: dict[str, list[dict[str, Any]]] = {}
+    for name, w in rows:
+        loss, of, kind = name.partition(" of ")
+        number = {"ulp": w.error, "condition": w.condition, "share": w.share}
+        row = {
+            "aspect": f"{w.aspect}{of}{kind}",
+            "regime": w.regime,
+            **{k: float(f"{v:.2g}") for k, v in number.items()},
+        }
+        by_loss.setdefault(loss, []).append(row)
+    return by_loss
 
 
 def table(rows: list[tuple[str, Worst]]) -> str:

@@ -15,11 +15,13 @@ import pytest
 from records import EXITS, check, run
 from reported import HOSTILE, hostile, huge, of_every_verdict
 
+from lossparity import reference
 from lossparity.conformance import packed
 from lossparity.conformance.execution.run import exit_code
 from lossparity.conformance.record import VERDICTS, Check, Run, load, save
 from lossparity.reports import findings
 from lossparity.reports import html as report
+from lossparity.reports.html import CERTIFICATE, short_number
 from lossparity.reports.prose import linked
 from lossparity.reports.summary import summary
 
@@ -221,6 +223,19 @@ def test_the_page_says_everything_without_a_script() -> None:
     assert "Reference 1.0 Framework nan Tolerance 0.01 At index [2, 1] input 3.5 target [1, 2]" in text
     assert "float64 3 1 ∞ 0.25" in text  # compared, worst value, worst gradient, of the tolerance
     assert "float32 1 3.5 - 0.5" in text
+
+
+def test_a_loss_shows_the_certificate_of_its_reference() -> None:
+    rows = json.loads(CERTIFICATE.read_text(encoding="utf-8"))
+    text = Page(report.render(of_every_verdict())).text
+    assert f"at most {short_number(max(row['share'] for row in rows['mse_loss']))} of its bar" in text
+    first = rows["mse_loss"][0]
+    numbers = " ".join(short_number(first[key]) for key in ("ulp", "condition", "share"))
+    assert f"{first['aspect']} {first['regime']} {numbers}" in text
+    for loss, found in rows.items():
+        assert loss in {**reference.LOSSES, **reference.ACTIVATIONS}
+        assert {row["aspect"].split(" of ")[0].split(":")[0] for row in found} <= {"value", "gradient"}
+        assert all(row["share"] <= 1.0 for row in found), loss
 
 
 def test_the_matrix_has_a_row_per_loss_and_a_column_per_namespace() -> None:
