@@ -122,15 +122,28 @@ _L1_NAN = KnownIssue(
 )
 
 
+_COMPILED_WITHOUT_WEIGHT = KnownIssue(
+    "compiled-without-weight",
+    "torch.compile leaves out the weight of l1_loss without a word, with each of its backends: the loss and its "
+    "gradients are those of no weight.",
+    "https://github.com/pytorch/pytorch/blob/v2.14.1/torch/_refs/nn/functional/__init__.py",
+    versions=">=2.14",
+    parameters={"weight": None},
+    modes=("compile-aot", "compile"),
+    when=lambda call: call.arguments["weight"] is not None,
+)
+
+
 @implements(
     "l1_loss",
     "torch.nn.functional.l1_loss",
     ALL,
     unsupported=(_WEIGHT,),
-    known_issues=(_L1_NAN,),
+    known_issues=(_L1_NAN, _COMPILED_WITHOUT_WEIGHT),
     twin=twin(
         "torch.nn.L1Loss",
         lambda input, target, reduction: nn.L1Loss(reduction=reduction)(input, target),
+        known_issues=(_L1_NAN,),
         **_WITHOUT_WEIGHT,
     ),
 )

@@ -10,7 +10,7 @@ import numpy as np
 
 from lossparity import adapters
 from lossparity.adapters import engines
-from lossparity.adapters.base import Implementation
+from lossparity.adapters.base import Dialect, Implementation
 from lossparity.conformance.cases import CASES, DTYPES, Case
 from lossparity.conformance.compare import Outcome
 from lossparity.conformance.describe import DEFINITIONS
@@ -40,7 +40,8 @@ def explain(identifier: str, seed: int) -> str:
         return "\n".join(lines)
     case = CASES[check.loss][check.case]
     implementation = judge.implementations[check.loss, check.implementation]
-    outcome = judge.outcome(implementation, case, check.dtype, check.device, check.mode)
+    second = check.aspect.startswith("second:")
+    outcome = judge.outcome(implementation, case, check.dtype, check.device, check.mode, second)
     arguments = case.build(seed, check.dtype)
     lines += ["", "inputs"]
     lines += [f"  {name} = {_literal(value)}" for name, value in arguments.items()]
@@ -48,13 +49,10 @@ def explain(identifier: str, seed: int) -> str:
         lines += ["", "reference", f"  {_refusal(check.loss, arguments)}"]
         lines += ["", "framework", f"  {_answer(outcome.error, outcome.value)}"]
         return "\n".join([*lines, "", *_reproducer(judge, implementation, case, check, outcome, None)])
-    canonical = judge.expected(case, check.dtype, ())
     spoken = tuple(each for each in implementation.dialects if each.name in decided.declared)
-    expected = judge.expected(case, check.dtype, spoken)
-    name = check.aspect.partition(":")[2]
-    want = expected.gradients.get(name, expected.value)
-    got = outcome.gradients.get(name, outcome.value)
-    lines += ["", "reference (float64)", f"  {_literal(canonical.gradients.get(name, canonical.value))}"]
+    canonical, want = (_wanted(judge, implementation, case, check, dialects) for dialects in ((), spoken))
+    got = outcome.gradients.get(check.aspect.partition(":")[2], outcome.value)
+    lines += ["", "reference (float64)", f"  {_literal(canonical)}"]
     if spoken:
         names = " and ".join(each.name for each in spoken)
         lines += ["", f"reference in the dialect {names}", f"  {_literal(want)}"]
@@ -73,6 +71,18 @@ def explain(identifier: str, seed: int) -> str:
     return "\n".join([*lines, "", *_reproducer(judge, implementation, case, check, outcome, wanted)])
 
 
+def _wanted(
+    judge: Judge, implementation: Implementation, case: Case, check: Check, dialects: tuple[Dialect, ...]
+) -> Array:
+    """What the reference says of the check's aspect, in these dialects."""
+    kind, _, name = check.aspect.partition(":")
+    if kind == "second":
+        moving = judge.differentiable(implementation, case)
+        return judge.expected_second(case, check.dtype, dialects, moving).products[name]
+    expected = judge.expected(case, check.dtype, dialects)
+    return expected.gradients.get(name, expected.value)
+
+
 def _find(identifier: str) -> tuple[str, ModuleType, Check]:
     parts = identifier.split("/")
     if len(parts) != 7:
@@ -80,7 +90,7 @@ def _find(identifier: str) -> tuple[str, ModuleType, Check]:
             f"{identifier!r} is not a check's ID: loss/implementation/case/dtype/device/mode/aspect; "
             "copy one from the report"
         )
-    loss, name, _, _, device, mode, _ = parts
+    loss, name, _, dtype, device, mode, aspect = parts
     if loss not in DEFINITIONS:
         raise SelectionError(f"unknown loss {loss!r} in {identifier!r}; there are {', '.join(DEFINITIONS)}")
     for backend, registered in adapters.BACKENDS.items():
@@ -88,7 +98,8 @@ def _find(identifier: str) -> tuple[str, ModuleType, Check]:
             continue
         module = adapters.load(backend)
         if any((each.loss, each.name) == (loss, name) for each in module.IMPLEMENTATIONS):
-            selection = Selection(losses=(loss,), devices=(device,), modes=(mode,))
+            dtypes, second = (() if dtype == "any" else (dtype,)), aspect.startswith("second:")
+            selection = Selection(losses=(loss,), dtypes=dtypes, devices=(device,), modes=(mode,), full=second)
             for check in checks(backend, module, selection):
                 if check.id == identifier:
                     return backend, module, check
@@ -128,7 +139,10 @@ def _reproducer(
         check.aspect,
         None if outcome.value is None else request.cotangent(outcome.value.shape),
         outcome.gradients.get(argument) is not None or check.aspect in outcome.raised,
-        written=_written(case, check.dtype, judge.seed, request.arrays),
+        _written(case, check.dtype, judge.seed, request.arrays),
+        {name: request.direction(name, request.arrays[name].shape) for name in request.differentiable}
+        if check.aspect.startswith("second:")
+        else {},
     )
     yield "reproducer (save it as a file, run it with the same environment's Python)"
     yield ""

@@ -165,10 +165,11 @@ class Sketch:
 
     imports, statements: of the call; the last statement assigns `value`.
     strided: the arguments that have a gap behind every element.
-    aspect: what is printed: "value", "gradient:<argument>", "shape" or "dtype".
+    aspect: what is printed: "value", "gradient:<argument>", "second:<argument>", "shape" or "dtype".
     cotangent: of the value; None where no gradient is asked for.
     path: whether the framework sees a path to the argument.
     written: the arguments that are written as NumPy expressions, their digits being too many.
+    directions: of a second derivative, of each argument that moves.
     """
 
     request: Request
@@ -180,6 +181,7 @@ class Sketch:
     cotangent: Any = None
     path: bool = True
     written: Mapping[str, str] = field(default_factory=dict)
+    directions: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def argument(self) -> str:

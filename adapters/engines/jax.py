@@ -184,6 +184,15 @@ def reproducer(sketch: Sketch) -> Iterator[str]:
         return
     *before, last = sketch.statements
     yield from before
+    if sketch.directions:
+        names, along = ", ".join(sketch.directions), sketch.directions.items()
+        cotangent = f"jnp.array({numbers(sketch.cotangent)}, dtype='{sketch.request.dtype}')"
+        yield f"call = lambda {names}: {last.partition(' = ')[2]}"
+        yield f"gradients = lambda {names}: jax.vjp(call, {names})[1]({cotangent})"
+        yield f"along = ({', '.join(f'jnp.array({numbers(each)}, dtype={name}.dtype)' for name, each in along)},)"
+        yield f"products = jax.vjp(gradients, {names})[1](along)"
+        yield f'print("got ", products[{list(sketch.directions).index(sketch.argument)}].tolist())'
+        return
     call = f"lambda {sketch.argument}: {last.partition(' = ')[2]}"
     call = call if sketch.mode == "eager" else f"jax.jit({call})"
     yield f"value, pullback = jax.vjp({call}, {sketch.argument})"

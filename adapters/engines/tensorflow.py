@@ -180,6 +180,19 @@ def reproducer(sketch: Sketch) -> Iterator[str]:
     for name, array, text in sketch.tensors():
         dtype = f"tf.{sketch.request.dtype if array.dtype.kind == 'f' else array.dtype}"
         yield f"{name} = tf.constant({text if array.size else numbers(array)}, {dtype}, shape={array.shape})"
+    if sketch.directions:
+        names, along = ", ".join(sketch.directions), sketch.directions.items()
+        yield "with tf.GradientTape() as outer:"
+        yield f"    outer.watch([{names}])"
+        yield "    with tf.GradientTape() as inner:"
+        yield f"        inner.watch([{names}])"
+        yield from (f"        {line}" for line in sketch.called(MODES[sketch.mode].written))
+        cotangent = f"tf.constant({numbers(sketch.cotangent)}, value.dtype)"
+        yield f"    gradients = inner.gradient(value, [{names}], {cotangent})"
+        yield f"along = [{', '.join(f'tf.constant({numbers(each)}, {name}.dtype)' for name, each in along)}]"
+        yield f"product = outer.gradient(gradients, {sketch.argument}, along)"
+        yield 'print("got ", tf.convert_to_tensor(product).numpy().tolist())'
+        return
     if sketch.argument:
         yield "with tf.GradientTape() as tape:"
         yield f"    tape.watch({sketch.argument})"

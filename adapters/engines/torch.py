@@ -245,18 +245,27 @@ def reproducer(sketch: Sketch) -> Iterator[str]:
         made = f"{made}, dtype={dtype}{device})"
         if name in sketch.strided:
             made += ".repeat_interleave(2, -1)[..., ::2]"
-        yield f"{name} = {made}" + (".requires_grad_()" if name == sketch.argument else "")
+        moves = name == sketch.argument or name in sketch.directions
+        yield f"{name} = {made}" + (".requires_grad_()" if moves else "")
+    cotangent = "" if sketch.cotangent is None else f"value.new_tensor({numbers(sketch.cotangent)})"
     if sketch.mode == "func" and sketch.argument:
         *before, last = sketch.statements
         yield from before
         call = f"lambda {sketch.argument}: {last.partition(' = ')[2]}"
         yield f"value, pullback = torch.func.vjp({call}, {sketch.argument})"
-        yield f"(gradient,) = pullback(value.new_tensor({numbers(sketch.cotangent)}))"
+        yield f"(gradient,) = pullback({cotangent})"
         yield 'print("got ", gradient.tolist())'
         return
     yield from sketch.called(MODES[sketch.mode].written)
+    if sketch.directions:
+        names, along = ", ".join(sketch.directions), sketch.directions.items()
+        yield f"gradients = torch.autograd.grad(value, ({names},), {cotangent}, create_graph=True)"
+        yield f"along = ({', '.join(f'{name}.new_tensor({numbers(each)})' for name, each in along)},)"
+        yield "sum((g * v).sum() for g, v in zip(gradients, along)).backward()"
+        yield f'print("got ", {sketch.argument}.grad.tolist())'
+        return
     if sketch.argument and sketch.path:
-        yield f"value.backward(value.new_tensor({numbers(sketch.cotangent)}))"
+        yield f"value.backward({cotangent})"
     grad = f"{sketch.argument}.grad" + (".tolist()" if sketch.path else "")
     shown = {"shape": "tuple(value.shape)", "dtype": "value.dtype"}.get(sketch.aspect, "value.tolist()")
     yield f'print("got ", {grad if sketch.argument else shown})'

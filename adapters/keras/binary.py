@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from lossparity.adapters import formulas
-from lossparity.adapters.base import Call, Dialect
+from lossparity.adapters.base import Call, Dialect, KnownIssue
 from lossparity.adapters.engines.tensorflow import zero_at_nan
 from lossparity.adapters.keras.shared import (
     AVERAGE,
@@ -51,6 +51,18 @@ _DIFFERENCE = Dialect(
 )
 
 
+_BOUND_OF_1 = KnownIssue(
+    "bound-of-1",
+    "In float16 and bfloat16 1 - 1e-7, to which probabilities are clipped, is 1: of a prediction of 1 the loss and its "
+    "gradient are NaN, 0 times log(0).",
+    SOURCE + "backend/tensorflow/nn.py",
+    versions=">=3.4",
+    symptom="nan",
+    aspects=("value", "gradient:input"),
+    when=lambda call: call.dtype in ("float16", "bfloat16") and bool(np.any(call.arguments["input"] == 1.0)),
+)
+
+
 def _outside(call: Call) -> bool:
     return any(np.any((p < 0.0) | (p > 1.0)) for p in (call.arguments["input"], call.arguments["target"]))
 
@@ -65,12 +77,12 @@ def _outside(call: Call) -> bool:
         _DIFFERENCE,
         accepts("any-probability", "A number outside [0, 1] is not refused.", _outside),
     ),
-    known_issues=(EMPTY, zero_at_nan("clip_by_value")),
+    known_issues=(EMPTY, zero_at_nan("clip_by_value"), _BOUND_OF_1),
     twin=function(
         "keras.losses.binary_crossentropy",
         lambda input, target: keras.losses.binary_crossentropy(target, input),
         dialects=(AVERAGE, *_CLIP, _DIFFERENCE),
-        known_issues=(zero_at_nan("clip_by_value"),),
+        known_issues=(zero_at_nan("clip_by_value"), _BOUND_OF_1),
     ),
     **CLASS,
 )

@@ -239,18 +239,33 @@ _RATIO = Dialect(
 )
 
 
+_OVERFLOWING_QUOTIENT = KnownIssue(
+    "quotient-of-float16",
+    "In float16 the quotient of target and prediction, or in the gradient that of prediction and target, overflows "
+    "where the one below is near its bound of 1e-7: the loss, or its gradient, is infinite.",
+    SOURCE + "losses/losses.py",
+    versions=">=3.4",
+    symptom="inf",
+    aspects=("value", "gradient:input"),
+    when=lambda call: (
+        call.dtype == "float16"
+        and bool(np.any(call.arguments["target"] == 0.0) or np.any(call.arguments["input"] < -11.0))
+    ),
+)
+
+
 @implements(
     "kl_div",
     "keras.losses.KLDivergence",
     (*REDUCTIONS, "batchmean"),
     unsupported=(*EARLY, SAMPLES_ONLY),
     dialects=(_SUM, _CLIP_BOTH, NO_SAMPLES, _RATIO),
-    known_issues=(empty(folded="sum_last_axis"),),
+    known_issues=(empty(folded="sum_last_axis"), _OVERFLOWING_QUOTIENT),
     twin=function(
         "keras.losses.kl_divergence",
         lambda input, target: keras.losses.kl_divergence(target, tf.exp(input)),
         dialects=(_SUM, _CLIP_BOTH, _RATIO),
-        known_issues=(),
+        known_issues=(_OVERFLOWING_QUOTIENT,),
     ),
 )
 def kl_divergence_class(input, target, reduction, sample_weight=None):  # type: ignore[no-untyped-def]

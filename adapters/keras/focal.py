@@ -109,6 +109,18 @@ _OF_CLASSES = (
 )
 
 
+_POWER_OF_NOTHING = KnownIssue(
+    "power-of-nothing",
+    "In float16 and bfloat16 1 - 1e-7, to which probabilities are clipped, is 1: the gradient of what is left, 0, to a "
+    "power is NaN.",
+    SOURCE + "losses/losses.py",
+    versions=">=3.4",
+    symptom="nan",
+    aspects=("gradient:input",),
+    when=lambda call: call.dtype in ("float16", "bfloat16"),
+)
+
+
 @implements(
     "softmax_focal_loss",
     "keras.losses.CategoricalFocalCrossentropy",
@@ -118,6 +130,7 @@ _OF_CLASSES = (
         *_OF_CLASSES,
         accepts("any-gamma", "A negative gamma is not refused.", lambda call: call.arguments["gamma"] < 0.0),
     ),
+    known_issues=(_POWER_OF_NOTHING,),
     twin=function(
         "keras.losses.categorical_focal_crossentropy",
         lambda input, target, alpha, gamma: keras.losses.categorical_focal_crossentropy(

@@ -26,11 +26,13 @@ class Rows:
     """Some rows of the case table.
 
     reductions: "first", each row's first reduction alone; "quick", that and the mean.
-    without: the tags of rows that are left out.
+    without: the tags of rows that are left out. only: of the rest the rows with one of these tags, and the plain ones;
+        none: all of them.
     """
 
     reductions: str
     without: frozenset[str] = frozenset()
+    only: frozenset[str] = frozenset()
 
 
 # What a row is repeated for: the narrow dtypes, second derivatives, or a mode by name ("mode": any other).
@@ -38,6 +40,8 @@ ROWS: Mapping[str, Rows] = {
     "narrow": Rows("quick", without=frozenset({"error"})),
     "second": Rows("first", without=frozenset({"error", "nan", "kink", "empty", "strided"})),
     "mode": Rows("first"),
+    # inductor runs a C++ compiler for each program, which takes seconds: where a kernel may take another branch.
+    "compile": Rows("first", only=frozenset({"kink", "saturated", "nan", "error"})),
 }
 
 
@@ -46,6 +50,8 @@ def shows(what: str, case: Case) -> bool:
     if what == "second" and not (_LOSSES[case.loss].twice_differentiable and _finite(case)):
         return False
     rows = ROWS.get(what, ROWS["mode"])
+    if rows.only and not case.tags & rows.only and not case.name.startswith("plain"):
+        return False
     return (case.quick if rows.reductions == "quick" else case.first) and not case.tags & rows.without
 
 
