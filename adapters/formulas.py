@@ -37,11 +37,12 @@ from lossparity.reference.arithmetic import (
 from lossparity.reference.arithmetic import clip as bounded
 from lossparity.reference.binary import binary_cross_entropy_textbook, binary_cross_entropy_with_logits_textbook
 from lossparity.reference.boxes import Boxes, over
-from lossparity.reference.classification import cross_entropy_of, kl_div_textbook, log_loss_textbook
+from lossparity.reference.classification import cross_entropy_of, kl_div_textbook
 from lossparity.reference.core import Loss
 from lossparity.reference.elementary import clip_range
 from lossparity.reference.focal import sigmoid_focal_textbook
 from lossparity.reference.focal_softmax import alphas
+from lossparity.reference.probabilities import log_loss_textbook
 
 # loss -> its formulas
 FORMULAS: dict[str, list[Callable[..., Any]]] = {}

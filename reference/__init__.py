@@ -20,7 +20,7 @@ from lossparity.reference.boxes import (
     generalized_box_iou_loss,
     iou_loss,
 )
-from lossparity.reference.classification import cross_entropy, kl_div, log_loss, nll_loss
+from lossparity.reference.classification import cross_entropy, kl_div, nll_loss
 from lossparity.reference.core import REDUCTIONS, Array, Loss
 from lossparity.reference.detection import distribution_focal_loss
 from lossparity.reference.focal import quality_focal_loss, sigmoid_focal_loss, varifocal_loss
@@ -33,6 +33,7 @@ from lossparity.reference.margin import (
     squared_hinge_loss,
 )
 from lossparity.reference.optimizers import adam, adamw, sgd
+from lossparity.reference.probabilities import log_loss
 from lossparity.reference.regression import huber_loss, l1_loss, mse_loss, smooth_l1_loss
 from lossparity.reference.segmentation import dice_loss
 from lossparity.reference.yolov8 import task_aligned_assign, yolov8_detection_loss
