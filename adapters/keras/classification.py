@@ -64,11 +64,20 @@ _ONE_CLASS = (
     _one_class("one-class-reshaped", versions=">=3.0,<3.0.5", raises="InvalidArgumentError", aspects=RAISED),
 )
 _ONE_CLASS_TWIN = _one_class(versions="<3.4", symptom="twin", aspects=("twin",))  # its class raises, it does not
-_FLOAT32_MASK = Dialect(
-    "float32-mask",
-    "The mean over the labels that are not ignored weighs them in float32.",
+
+
+def _counted(call: Call) -> dict[str, Any]:
+    """Every sample weighed by n / (n + 1e-7), n being the number of the labels that are not ignored."""
+    target, weight = call.arguments["target"], weight_of(call)
+    count = np.count_nonzero(target != call.arguments["ignore_index"])
+    return {"sample_weight": (np.ones(target.shape) if weight is None else weight) * (count / (count + 1e-7))}
+
+
+_COUNT_PLUS_EPSILON = Dialect(
+    "count-plus-epsilon",
+    "The mean over the labels that are not ignored divides by their number and 1e-7.",
     "https://github.com/keras-team/keras/blob/v3.12.0/keras/src/losses/loss.py",
-    reduced_in="float32",
+    parameters=_counted,
     when=lambda call: call.dtype == "float64" and call.arguments["reduction"] not in ("none", "sum"),
     versions=">=3.4,<3.13",
 )
@@ -125,7 +134,7 @@ def categorical_crossentropy_class(  # type: ignore[no-untyped-def]
         ),
         _NO_BATCH,
         CROSS_ENTROPY,
-        _FLOAT32_MASK,
+        _COUNT_PLUS_EPSILON,
     ),
     known_issues=(empty(folded=None), *_ONE_CLASS),
     lacks={"weight": "it has no weights of classes"},

@@ -146,7 +146,7 @@ KERAS_HISTORY = {
     },
     "3.4.1": {
         "keras.losses.Huber": [True, "aligned-ranks", MEAN],
-        "keras.losses.SparseCategoricalCrossentropy": [True, "float32-mask", MEAN],
+        "keras.losses.SparseCategoricalCrossentropy": [True, "count-plus-epsilon", MEAN],
         "keras.losses.Dice": [True, MEAN],
     },
     "3.13.0": {
