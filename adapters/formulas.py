@@ -135,6 +135,16 @@ def logits_with_slope_of_probability(
     return weighted(with_slopes(value, (input, slope), (target, slope_of_target)), weight)
 
 
+@formula("binary_cross_entropy_with_logits")
+def logits_with_log_of_sum(input: Operand, target: Operand, weight: Operand | None, pos_weight: Any) -> Operand:
+    """(1 - y) x + c (m + log(e^-m + e^(-x - m))) with m = max(-x, 0): the log of 1 and a rest, beside x and m."""
+    m = maximum(-input, 0.0)
+    tail = m + log(exp(-m) + exp(-input - m))
+    positive = 1.0 if pos_weight is None else 1.0 + (pos_weight - 1.0) * target
+    result: Operand = (1.0 - target) * input + positive * tail
+    return weighted(result, weight)
+
+
 def _focal(ce: Operand, inputs: Operand, y: Operand, alpha: float, gamma: float, weight: Any) -> Any:
     """a_t (1 - p_t)^gamma ce with the rounded p: 1 - p and 1 - p_t by subtraction."""
     p = sigmoid_slope_of_result(inputs)

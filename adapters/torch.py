@@ -70,6 +70,14 @@ _LOGITS = Dialect(
     ISSUES + "195529",
     computed_as=formulas.logits_with_slope_of_probability,
 )
+_LOGITS_BY_FUNC = Dialect(
+    "log-of-sum-by-func",
+    "Under torch.func it is computed as (1 - y) x + m + log(e^-m + e^(-x - m)) with m = max(-x, 0): of a loss or a "
+    "slope much below 1 only what it has beside 1 is left, also where the eager mode keeps it.",
+    SOURCE + "aten/src/ATen/functorch/PyTorchOperatorHacks.cpp",
+    computed_as=formulas.logits_with_log_of_sum,
+    modes=("func",),
+)
 
 
 @implements(
@@ -324,7 +332,7 @@ def binary_cross_entropy(input, target, reduction, weight=None):  # type: ignore
     "binary_cross_entropy_with_logits",
     "torch.nn.functional.binary_cross_entropy_with_logits",
     ALL,
-    dialects=(_LOGITS,),
+    dialects=(_LOGITS, _LOGITS_BY_FUNC),
     twin=twin(
         "torch.nn.BCEWithLogitsLoss",
         lambda input, target, reduction, weight=None, pos_weight=None: nn.BCEWithLogitsLoss(
