@@ -86,8 +86,10 @@ def _at(x: Twofold, places: Array) -> Twofold:
 def _long_exponentials(size: Array) -> Twofold:
     """e^-size, all bits of both parts: one by one, for a few numbers."""
     with decimal.localcontext() as context:
-        context.prec = 50
-        exact = [decimal.Decimal(-s).exp() for s in size.tolist()]
+        exact = []
+        for x in map(decimal.Decimal, size.tolist()):
+            context.prec = 50 + max(0, -x.adjusted())  # so that e^-x of a tiny x is not 1
+            exact.append((-x).exp())
         high = np.array([float(e) for e in exact])
         return Twofold(
             high, np.array([float(e - decimal.Decimal(h)) for e, h in zip(exact, high.tolist(), strict=True)])

@@ -36,6 +36,18 @@ WORST: dict[str, tuple[str, Point]] = {
         "log_loss", {"y_true": [0], "y_pred": [[0.797, 4.9433e-4]], "labels": [0, 1], "renormalize": "after_clip"}),
     # A - a_k where the label has all but a little of the weight
     "little-smoothing": ("cross_entropy", {"input": [[40.0, 0.0, 1.0]], "target": [0], "label_smoothing": 1e-12}),
+    # p - y of a logit so small that e^-x, to 50 digits, is 1
+    "tiny-logit": ("quality_focal_loss", {"input": [1e-300], "target": [0.5], "beta": 0.5}),
+    # p - y where smoothing brings y to p
+    "smoothed-to-a-half": (
+        "sigmoid_focal_loss",
+        {"inputs": [-1.9097562478977133e-05], "targets": [0.4999809025518209], "label_smoothing": 0.9999236022493239}),
+    # 1 - p to a high power
+    "steep": ("softmax_focal_loss", {"input": [[50.0, 49.98, 0.75]], "target": [[0.5, 0.25, 0.25]], "gamma": 50.0}),
+    # areas that are subtracted
+    "boxes-an-ulp-apart": ("iou_loss", {
+        "boxes1": [[0.1, 0.2, 0.7, 0.9]], "boxes2": [[0.1, 0.2, 0.7, 0.9000000000000001]], "eps": 0.0}),
+    "one-element-region": ("dice_loss", {"input": [0.4998], "target": [1e-100], "axis": 0, "smooth": 0.0}),
     # the side of a kink
     "categorical-hinge-side": (
         "categorical_hinge_loss", {"input": [[1.0341933631271236, 0.03419336312712364, -0.0935]], "target": [0]}),
