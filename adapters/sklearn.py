@@ -11,8 +11,8 @@ from sklearn import metrics
 
 from lossparity.adapters import engines
 from lossparity.adapters.base import Call, Dialect, Implementation, KnownIssue, Unsupported, implementations
-from lossparity.reference.core import REDUCTIONS
 from lossparity.reference.precision import FORMATS
+from lossparity.reference.reduction import REDUCTIONS
 
 IMPLEMENTATIONS: list[Implementation] = []
 implements = implementations(IMPLEMENTATIONS)

@@ -21,7 +21,7 @@ from lossparity.reference.boxes import (
     iou_loss,
 )
 from lossparity.reference.classification import cross_entropy, kl_div, nll_loss
-from lossparity.reference.core import REDUCTIONS, Array, Loss
+from lossparity.reference.core import Array, Loss
 from lossparity.reference.detection import distribution_focal_loss
 from lossparity.reference.focal import quality_focal_loss, sigmoid_focal_loss, varifocal_loss
 from lossparity.reference.focal_softmax import softmax_focal_loss
@@ -34,6 +34,7 @@ from lossparity.reference.margin import (
 )
 from lossparity.reference.optimizers import adam, adamw, sgd
 from lossparity.reference.probabilities import log_loss
+from lossparity.reference.reduction import REDUCTIONS
 from lossparity.reference.regression import huber_loss, l1_loss, mse_loss, smooth_l1_loss
 from lossparity.reference.segmentation import dice_loss
 from lossparity.reference.yolov8 import task_aligned_assign, yolov8_detection_loss

@@ -23,7 +23,6 @@ from lossparity.reference.arithmetic import (
 from lossparity.reference.arithmetic import clip as clipped
 from lossparity.reference.blocks import elementwise, in_blocks
 from lossparity.reference.core import (
-    REDUCTIONS,
     Array,
     Either,
     Flag,
@@ -37,6 +36,7 @@ from lossparity.reference.core import (
     textbook,
 )
 from lossparity.reference.elementary import clip_range, difference, has_nan
+from lossparity.reference.reduction import REDUCTIONS
 
 _REAL = Real(differentiable=True)
 _WEIGHT = Real(optional=True)

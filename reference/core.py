@@ -24,21 +24,10 @@ import numpy.typing as npt
 from lossparity.reference.arithmetic import Operand, Tape, cast, product
 from lossparity.reference.arithmetic import unbroadcast as unbroadcast_number
 from lossparity.reference.dual import Duals
+from lossparity.reference.reduction import COMMON, fold_count, reduction_of
 
 Array: TypeAlias = npt.NDArray[Any]
 Gradients: TypeAlias = dict[str, Array]
-
-REDUCTIONS: dict[str, str] = {
-    "none": "the weighted loss of each element",
-    "sum": "their sum",
-    "mean": "their sum divided by the loss's own denominator: the number of elements, or the sum of weights",
-    "batchmean": "their sum divided by the size of the first axis of input",
-    "sum_over_batch_size": "their sum divided by the number of elements, whatever the weights (Keras, TF v1)",
-    "mean_with_sample_weight": "their sum divided by the sum of sample_weight (Keras 3)",
-    "sum_by_nonzero_weights": "their sum divided by the number of elements whose sample_weight is not 0 (TF v1)",
-    "sum_over_nonzero_weights": "an older name of sum_by_nonzero_weights (TF v1)",
-}
-_REDUCTIONS = tuple(name for name in REDUCTIONS if name != "batchmean")
 
 
 class Terms(NamedTuple):
@@ -345,7 +334,7 @@ class Loss:
             terms, denominator = found if isinstance(found, tuple) else (found, None)
             if scalar:
                 terms = terms.reshape(())
-            count = _fold_count(terms.shape, bound) if self.reductions else None
+            count = fold_count(terms.shape, bound) if self.reductions else None
             if count is not None:
                 terms, denominator = terms.sum(axis=-1) / float(count), None
             if reduced_in is not None:
@@ -353,7 +342,7 @@ class Loss:
             value = terms
             if self.reductions:
                 weight = bound["sample_weight"] if self._weighs else None
-                weight, denominator = _reduction(
+                weight, denominator = reduction_of(
                     terms.shape,
                     denominator,
                     weight,
@@ -418,7 +407,7 @@ class Loss:
                 terms = terms._replace(value=terms.value.reshape(()))
             if not self.reductions:
                 return terms.value, terms, lambda g: g, shapes
-            count = _fold_count(terms.value.shape, bound)
+            count = fold_count(terms.value.shape, bound)
             if count is not None:
                 terms = _fold_last_axis(terms, count)
             weight = bound["sample_weight"] if self._weighs else None
@@ -460,51 +449,12 @@ class Loss:
         return False
 
 
-def _reduction(
-    shape: tuple[int, ...],
-    own: Any,
-    weight: Array | None,
-    bound: Mapping[str, Any],
-    batch: tuple[int, ...],
-    add_up: Callable[[Array], Any],
-) -> tuple[Array | None, Any]:
-    """What multiplies each term (None: nothing), and what divides their sum (None: they are not summed).
-
-    own: the loss's own denominator, None for the number of terms. add_up: how weights are summed.
-    """
-    reduction, avg_factor = bound["reduction"], bound["avg_factor"]
-    if weight is not None:
-        try:
-            weight = np.broadcast_to(weight, shape)
-        except ValueError:
-            raise ValueError(
-                f"sample_weight must broadcast to the terms, whose shape is {shape}; its shape is {weight.shape}"
-            ) from None
-    if avg_factor is not None and reduction not in ("none", "mean"):
-        raise ValueError(f"avg_factor goes with reduction 'mean' or 'none'; reduction is {reduction!r}")
-    if reduction == "none":
-        return weight, None
-    if reduction == "sum":
-        return weight, 1.0
-    if avg_factor is not None:
-        return weight, avg_factor
-    if reduction == "mean":
-        return weight, float(math.prod(shape)) if own is None else own
-    if reduction == "batchmean":
-        return weight, float(batch[0] if batch else 1)
-    if reduction == "sum_over_batch_size" or weight is None:
-        return weight, float(math.prod(shape))
-    if reduction == "mean_with_sample_weight":
-        return weight, add_up(weight)
-    return weight, float(np.count_nonzero(weight))  # sum_by_nonzero_weights, sum_over_nonzero_weights
-
-
 def _reduce(
     terms: Terms, weight: Array | None, bound: Mapping[str, Any], batch: tuple[int, ...]
 ) -> tuple[Any, Callable[[Array | float], Array | float]]:
     """The reduced value, and what takes its cotangent to that of the terms."""
     value, zero_division = terms.value, bound["zero_division"]
-    weight, denominator = _reduction(value.shape, terms.denominator, weight, bound, batch, lambda w: float(np.sum(w)))
+    weight, denominator = reduction_of(value.shape, terms.denominator, weight, bound, batch, lambda w: float(np.sum(w)))
     if denominator is None:
         return (value, lambda g: g) if weight is None else (value * weight, lambda g: g * weight)
     total = float(np.add.reduce(value, axis=None) if weight is None else np.vdot(value, weight))
@@ -512,15 +462,6 @@ def _reduce(
         slope = math.nan if math.isnan(zero_division) else 0.0
         return np.float64(zero_division), lambda g: g * slope
     return np.float64(total / denominator), lambda g: (g if weight is None else g * weight) / denominator
-
-
-def _fold_count(shape: tuple[int, ...], bound: Mapping[str, Any]) -> int | None:
-    """What the sum of the terms over their last axis is divided by; None where they are not folded."""
-    if bound["average_last_axis"] and bound["sum_last_axis"]:
-        raise ValueError("average_last_axis and sum_last_axis exclude each other; both are True")
-    if not shape or not (bound["average_last_axis"] or bound["sum_last_axis"]):
-        return None
-    return shape[-1] if bound["average_last_axis"] else 1
 
 
 def _fold_last_axis(terms: Terms, divisor: int) -> Terms:
@@ -565,7 +506,7 @@ def loss(
     *,
     broadcast: Iterable[str] = (),
     same_shape: Sequence[str] = (),
-    reductions: Sequence[str] = _REDUCTIONS,
+    reductions: Sequence[str] = COMMON,
 ) -> Callable[[Callable[..., Terms]], Loss]:
     """Make a `Loss` of a formula.
 
