@@ -412,19 +412,23 @@ class Judge:
         """The ID of the first check that shows a declaration, in any dtype and mode in which it is said to hold.
 
         What is said of every mode is not looked for in those that compile, but for the one that is asked for: a
-        program for each case takes minutes.
+        program for each case takes minutes. What costs least is looked at first: narrow dtypes after all cases in the
+        others, and second derivatives last.
         """
         modes, kind = self.engine.MODES, check.device.partition(":")[0]
         said = declared.modes or [name for name in modes if modes[name].programs is None or name == check.mode]
         for mode in (name for name in said if name in modes and not modes[name].missing(check.device)):
             setup = Setup(check.device, mode, *self.on)
-            for case in CASES.get(implementation.loss, {}).values():
-                for dtype in (*case.dtypes, *case.narrow):
+            cases = CASES.get(implementation.loss, {}).values()
+            for narrow, twice in ((False, False), (True, False), (False, True), (True, True)):
+                for case, dtype in ((c, d) for c in cases for d in (c.narrow if narrow else c.dtypes)):
                     call = self.call(case, dtype, check.device, mode)
                     refused = unsupported(implementation, case, dtype, setup) or self.engine.REFUSED.get((kind, dtype))
                     if refused or not applies(declared, call):
                         continue
                     for aspect in everything(implementation, case, dtype, setup):
+                        if aspect.startswith("second:") != twice:
+                            continue
                         one = dataclasses.replace(check, case=case.name, dtype=dtype, mode=mode, aspect=aspect)
                         with contextlib.suppress(NotCompiledError):  # then another case has to show it
                             if declared in self._judge(implementation, case, one).declared:
