@@ -136,7 +136,7 @@ else:
             pytest.skip(f"no backend of ours runs on {OWN} alone")
         monkeypatch.setitem(engine.MODES, "again", Mode(engine.evaluate, "(lambda: {})()"))
         module = adapters.load(str(backend))
-        judge = Judge(module, 0, adapters.BACKENDS[str(backend)].version())
+        judge = Judge(module, 0, adapters.BACKENDS[str(backend)].versions())
         for selection in (Selection(modes=("again",), losses=("sigmoid",)), Selection(full=True, losses=("sigmoid",))):
             found = [each for each in checks(str(backend), module, selection) if each.mode == "again"]
             assert {judge(each).verdict for each in found} <= {"match", "lossy", "dialect", "known", "unsupported"}

@@ -6,26 +6,10 @@ import importlib
 import operator
 from typing import Any
 
-import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 adapter = importlib.import_module("lossparity.adapters.torch")
-
-
-def test_an_argument_that_this_version_lacks_is_unsupported_only_where_it_is_given() -> None:
-    def old(input: Any) -> Any:
-        return input
-
-    def new(input: Any, weight: Any = None) -> Any:
-        return input if weight is None else input * weight
-
-    assert adapter._since(new, "weight") == ()
-    (unsupported,) = adapter._since(old, "weight")
-    call = importlib.import_module("lossparity.adapters.base").Call
-    assert unsupported.when(call("case", "float64", {"weight": np.ones(2)}, frozenset()))
-    assert not unsupported.when(call("case", "float64", {"weight": None}, frozenset()))
-    assert adapter.given(weight=None, beta=0.0) == {"beta": 0.0}
 
 
 @pytest.mark.parametrize("implementation", adapter.IMPLEMENTATIONS, ids=lambda each: each.name)
