@@ -254,6 +254,8 @@ def _log_loss() -> Iterator[Case]:
         mistaken = given([[0.0, 1.0, 0.0], [0.5, 0.25, 0.25], [0.5, 0.5, 0.0], [0.125, 0.125, 0.75]])
         wrong = {"y_true": given([0, 1, 2, 2]), "y_pred": mistaken}
         yield from row(f"wrong-at-0-{how}", wrong, options, tags="kink saturated")
+        small = given([[p, 0.3 - p, 0.7] for p in (0.001, 0.003, 0.007, 0.011, 0.017, 0.023)])
+        yield from row(f"small-{how}", {"y_true": given([0, 1, 2, 0, 0, 0]), "y_pred": small}, options)
         half = given([[0.25, 0.125, 0.125], [0.5, 0.75, 0.25], [0.5, 0.5, 0.5]])
         yield from row(f"unnormalized-{how}", {"y_true": given([0, 1, 2]), "y_pred": half}, options)
     yield from row("worked", {"y_true": given([0, 1, 1, 0]), "y_pred": given([0.1, 0.9, 0.8, 0.3])}, tags="worked")
