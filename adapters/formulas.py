@@ -145,8 +145,22 @@ def logits_with_log_of_sum(input: Operand, target: Operand, weight: Operand | No
     return weighted(result, weight)
 
 
-def _focal(ce: Operand, inputs: Operand, y: Operand, alpha: float, gamma: float, weight: Any) -> Any:
-    """a_t (1 - p_t)^gamma ce with the rounded p: 1 - p and 1 - p_t by subtraction."""
+def _focal(
+    cross_entropy: Callable[[Operand, Operand], Operand],
+    inputs: Operand,
+    targets: Operand,
+    alpha: float,
+    gamma: float,
+    weight: Any,
+    from_logits: bool,
+    clip: Any,
+    label_smoothing: float,
+) -> Any:
+    """a_t (1 - p_t)^gamma times the cross entropy, of logits with the rounded p: 1 - p and 1 - p_t by subtraction."""
+    if not from_logits:
+        return sigmoid_focal_textbook(inputs, targets, alpha, gamma, weight, from_logits, clip, label_smoothing)
+    y = targets + label_smoothing * (0.5 - targets) if label_smoothing else targets
+    ce = cross_entropy(inputs, y)
     p = sigmoid_slope_of_result(inputs)
     p_t = p * y + (1.0 - p) * (1.0 - y)
     terms = ce * power(1.0 - p_t, gamma)
@@ -155,6 +169,17 @@ def _focal(ce: Operand, inputs: Operand, y: Operand, alpha: float, gamma: float,
     if weight is not None and weight.ndim == 1 and inputs.ndim > 1:
         weight = weight.reshape(-1, *(1,) * (inputs.ndim - 1))
     return weighted(terms, weight)
+
+
+def _cross_entropy(x: Operand, y: Operand) -> Operand:
+    """The textbook form, unweighted."""
+    result: Operand = binary_cross_entropy_with_logits_textbook(x, y, None, None)
+    return result
+
+
+def _cancelling_entropy(x: Operand, y: Operand) -> Operand:
+    """(1 - y) x - log sigmoid(x), with the slope p - y of the rounded p."""
+    return with_slopes(_cancelling_logits(x, y), (x, sigmoid_textbook(x) - y), (y, -x))
 
 
 @formula("sigmoid_focal_loss")
@@ -169,11 +194,7 @@ def focal_of_probability(
     label_smoothing: float,
 ) -> Any:
     """1 - p and 1 - p_t by subtraction: where the prediction is right, the modulating factor has no digit left."""
-    if not from_logits:
-        return sigmoid_focal_textbook(inputs, targets, alpha, gamma, weight, from_logits, clip, label_smoothing)
-    y = targets + label_smoothing * (0.5 - targets) if label_smoothing else targets
-    ce = binary_cross_entropy_with_logits_textbook(inputs, y, None, None)
-    return _focal(ce, inputs, y, alpha, gamma, weight)
+    return _focal(_cross_entropy, inputs, targets, alpha, gamma, weight, from_logits, clip, label_smoothing)
 
 
 @formula("sigmoid_focal_loss")
@@ -188,12 +209,7 @@ def focal_of_cancelling_tail(
     label_smoothing: float,
 ) -> Any:
     """That, with the cross entropy as (1 - y) x - log sigmoid(x), whose slope is p - y of the rounded p."""
-    if not from_logits:
-        return sigmoid_focal_textbook(inputs, targets, alpha, gamma, weight, from_logits, clip, label_smoothing)
-    y = targets + label_smoothing * (0.5 - targets) if label_smoothing else targets
-    slope = sigmoid_textbook(inputs) - y
-    ce = with_slopes(_cancelling_logits(inputs, y), (inputs, slope), (y, -inputs))
-    return _focal(ce, inputs, y, alpha, gamma, weight)
+    return _focal(_cancelling_entropy, inputs, targets, alpha, gamma, weight, from_logits, clip, label_smoothing)
 
 
 @formula("softmax_focal_loss")
