@@ -18,11 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from lossparity.reference.bounded import Bounded
+from lossparity.conformance.tolerance import K, bounded, underflow
 from lossparity.reference.core import Array, Gradients, Loss
 from lossparity.reference.precision import FORMATS
-
-K = 2.0  # as in conformance/tolerance.py
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ def expect_second(
     sum_n <directions[n], gradient of n> in each argument. form: the formula that is computed, where that is not the
     loss's textbook form. reduced_in: the dtype in which the terms are weighed and reduced, where that is another.
     """
-    arithmetic, other = Bounded(dtype), Bounded(reduced_in) if reduced_in else None
+    arithmetic, other = bounded(dtype), bounded(reduced_in) if reduced_in else None
     parts = [
         loss.second(arithmetic, arguments, {each: along}, cotangent, form, other) for each, along in directions.items()
     ]
@@ -63,6 +61,6 @@ def expect_second(
         added = (len(balls) - 1) * FORMATS[dtype].unit * sizes
         errors[name] = added + sum(0.0 if ball.error is None else ball.error for ball in balls)
     own = 1.0 if dtype == "float64" else 0.0
-    floor = max(FORMATS[each].underflow for each in (dtype, reduced_in or dtype))
+    floor = underflow(dtype, reduced_in)
     limits = {name: np.broadcast_to((K + own) * errors[name] + floor, products[name].shape) for name in products}
     return Second(products, limits)

@@ -33,7 +33,12 @@ class Expected:
     gradient_tolerances: Gradients
 
 
-_bounded = functools.cache(Bounded)
+bounded = functools.cache(Bounded)
+
+
+def underflow(dtype: str, reduced_in: str | None = None) -> float:
+    """What the operations may lose below the smallest normal number, in whichever dtype that is more."""
+    return max(FORMATS[each].underflow for each in (dtype, reduced_in or dtype))
 
 
 def expect(
@@ -52,14 +57,12 @@ def expect(
     value, pullback = loss.vjp(**arguments)
     gradients = pullback(cotangent)
     of_value, of_gradients = loss.evaluate(
-        _bounded(dtype), arguments, cotangent, form, _bounded(reduced_in) if reduced_in else None
+        bounded(dtype), arguments, cotangent, form, bounded(reduced_in) if reduced_in else None
     )
 
     def limit(found: Ball, like: Array) -> Array:
         error = 0.0 if found.error is None else found.error
-        return np.broadcast_to(
-            K * error + max(FORMATS[each].underflow for each in (dtype, reduced_in or dtype)), np.shape(like)
-        )
+        return np.broadcast_to(K * error + underflow(dtype, reduced_in), np.shape(like))
 
     limits = {name: limit(of_gradients[name], gradient) for name, gradient in gradients.items()}
     return Expected(np.asarray(value), gradients, limit(of_value, value), limits)

@@ -176,3 +176,17 @@ def of_form(loss: Loss, arguments: dict[str, Any], cotangent: Any) -> tuple[Any,
         return np.broadcast_to(0.0 if ball.error is None else ball.error / unit, np.shape(ball.value))
 
     return share(value), {name: share(gradient) for name, gradient in gradients.items()}
+
+
+def hostile(name: str, data: Any, most: int) -> dict[str, Any]:
+    """Arguments of a loss as hypothesis draws them, arrays of up to `most` numbers; reduction and width too."""
+    size = data.draw(st.integers(1, most))
+    arguments: dict[str, Any] = {
+        argument: np.array(data.draw(st.lists(kind, min_size=size, max_size=size)))
+        for argument, kind in HOSTILE[name].items()
+    }
+    if name in reference.LOSSES:
+        arguments["reduction"] = data.draw(st.sampled_from(["none", "mean", "sum"]))
+    if name in WIDTHS:
+        arguments[WIDTHS[name]] = data.draw(st.sampled_from([0.0, 0.1, 1.0, 3.0]))
+    return arguments

@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bounds import HOSTILE, LOSSES, MP, OPERATIONS, REAL, ROWS, WIDTHS, rounded, share, shares
+from bounds import HOSTILE, LOSSES, MP, OPERATIONS, REAL, ROWS, hostile, rounded, share, shares
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lossparity import reference
 from lossparity.conformance.cases import Case
 from lossparity.reference.arithmetic import Tape
 from lossparity.reference.bounded import Bounded
@@ -33,16 +32,7 @@ def test_what_a_dtype_computes_stays_within_the_bound(case: Case, dtype: str) ->
 @settings(max_examples=30)
 @given(data=st.data())
 def test_hostile_input_stays_within_the_bound(name: str, dtype: str, data: Any) -> None:
-    size = data.draw(st.integers(1, 5))
-    arguments: dict[str, Any] = {
-        argument: np.array(data.draw(st.lists(kind, min_size=size, max_size=size)))
-        for argument, kind in HOSTILE[name].items()
-    }
-    if name in reference.LOSSES:
-        arguments["reduction"] = data.draw(st.sampled_from(["none", "mean", "sum"]))
-    if name in WIDTHS:
-        arguments[WIDTHS[name]] = data.draw(st.sampled_from([0.0, 0.1, 1.0, 3.0]))
-    for found in shares(LOSSES[name], arguments, dtype):
+    for found in shares(LOSSES[name], hostile(name, data, most=5), dtype):
         assert found.max() <= 1.0
 
 

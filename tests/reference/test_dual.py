@@ -7,11 +7,10 @@ from typing import Any
 import mpmath
 import numpy as np
 import pytest
-from bounds import HOSTILE, LOSSES, OPERATIONS, REAL, ROWS, WIDTHS, directions, rounded, second_shares, share
+from bounds import HOSTILE, LOSSES, OPERATIONS, REAL, ROWS, directions, hostile, rounded, second_shares, share
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lossparity import reference
 from lossparity.conformance.cases import Case
 from lossparity.reference.arithmetic import Tape
 from lossparity.reference.bounded import Bounded
@@ -93,16 +92,7 @@ def test_what_a_dtype_computes_stays_within_the_bound(case: Case, dtype: str) ->
 @settings(max_examples=15)
 @given(data=st.data())
 def test_hostile_input_stays_within_the_bound(name: str, dtype: str, data: Any) -> None:
-    size = data.draw(st.integers(1, 4))
-    arguments: dict[str, Any] = {
-        argument: np.array(data.draw(st.lists(kind, min_size=size, max_size=size)))
-        for argument, kind in HOSTILE[name].items()
-    }
-    if name in reference.LOSSES:
-        arguments["reduction"] = data.draw(st.sampled_from(["none", "mean", "sum"]))
-    if name in WIDTHS:
-        arguments[WIDTHS[name]] = data.draw(st.sampled_from([0.0, 0.1, 1.0, 3.0]))
-    for found in second_shares(LOSSES[name], arguments, dtype):
+    for found in second_shares(LOSSES[name], hostile(name, data, most=4), dtype):
         assert found.max() <= 1.0
 
 
