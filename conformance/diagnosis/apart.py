@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,7 @@ from typing import Any
 
 from lossparity.conformance.diagnosis.pulse import Pulse
 from lossparity.conformance.diagnosis.target import TargetError
+from lossparity.conformance.execution.installers import end_all
 from lossparity.conformance.execution.scratch import scratch
 
 _POLL = 0.05  # seconds
@@ -43,7 +43,8 @@ def diagnosed(request: Mapping[str, Any], limit: float) -> dict[str, Any]:
             try:
                 _wait(process, pulse, limit, str(request["word"]))
             finally:
-                _end(process)
+                if process.poll() is None:
+                    end_all(process)
         if not (folder / "answer.json").exists():
             raise _failed(process.returncode, pulse, (folder / "said").read_text(encoding="utf-8", errors="replace"))
         answer = json.loads((folder / "answer.json").read_text(encoding="utf-8"))
@@ -72,16 +73,6 @@ def _wait(process: subprocess.Popen[bytes], pulse: Pulse, limit: float, word: st
             elif time.monotonic() - since > limit:
                 what = "importing it" if now[0] <= 1 else "a call of it"
                 raise TargetError(f"{word} does not come back: {what} took over {limit:g} s (--timeout)") from None
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """The process and what it started are gone."""
-    if process.poll() is None:
-        if hasattr(os, "killpg"):
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
-    process.wait()
 
 
 def _failed(code: int, pulse: Pulse, said: str) -> Exception:

@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from lossparity.adapters.base import Request
 from lossparity.conformance.diagnosis.search import Comparison
 from lossparity.conformance.diagnosis.subject import Subject
+from lossparity.conformance.diagnosis.target import TargetError
 from lossparity.reference.core import Array
 
 _POINTS = 121
@@ -69,7 +71,9 @@ def curve(comparison: Comparison) -> dict[str, Any] | None:
     if line is None or not comparison.rows:
         return None
     xs = np.linspace(line.low, line.high, _POINTS)
-    found = [(_theirs(subject, comparison, line, float(x)), _ours(comparison, line, float(x))) for x in xs]
+    row = comparison.rows[0]
+    request = comparison.judge.request(subject.implementation, row.case, row.dtype, "cpu")
+    found = [(_theirs(subject, request, line, float(x)), _ours(comparison, line, float(x))) for x in xs]
     return {
         "over": line.over,
         "x": xs.tolist(),
@@ -80,18 +84,18 @@ def curve(comparison: Comparison) -> dict[str, Any] | None:
     }
 
 
-def _theirs(subject: Subject, comparison: Comparison, line: Line, x: float) -> tuple[float | None, float | None]:
-    row = comparison.rows[0]
-    request = subject.judge(comparison.seed).request(subject.implementation, row.case, row.dtype, "cpu")
-    arrays = {n: a.astype(row.dtype) if a.dtype.kind == "f" else a for n, a in line.arrays(x).items()}
+def _theirs(subject: Subject, request: Request, line: Line, x: float) -> tuple[float | None, float | None]:
+    arrays = {n: a.astype(request.dtype) if a.dtype.kind == "f" else a for n, a in line.arrays(x).items()}
     if "target" in arrays and request.arrays["target"].dtype.kind == "f":
-        arrays["target"] = arrays["target"].astype(row.dtype)
+        arrays["target"] = arrays["target"].astype(request.dtype)
     moved = next(iter(arrays))
     asked = (moved,) if moved in request.differentiable else ()
-    changed = replace(request, arrays=arrays, differentiable=asked, cotangent=lambda s: np.ones(s, row.dtype))
+    changed = replace(request, arrays=arrays, differentiable=asked, cotangent=lambda s: np.ones(s, request.dtype))
     try:
-        answer = next(iter(subject.engine.MODES.values())).evaluate(changed)
-    except Exception:  # a gap in the line: the checks say what it raises
+        answer = subject.evaluate(changed)
+    except TargetError:
+        return None, None
+    if answer.value is None:  # a gap in the line: the checks say what it raises
         return None, None
     gradient = answer.gradients.get(moved)
     return _number(np.sum(answer.value)), None if gradient is None else _number(gradient.reshape(-1)[0])

@@ -18,7 +18,7 @@ from lossparity.conformance.describe import DEFINITIONS, describe_losses
 from lossparity.conformance.diagnosis.curve import curve
 from lossparity.conformance.diagnosis.hypotheses import Hypothesis, declared
 from lossparity.conformance.diagnosis.matching import parse
-from lossparity.conformance.diagnosis.search import Comparison, Explanation, Row, agrees, counts, edges
+from lossparity.conformance.diagnosis.search import Comparison, Explanation, Row, agrees, counts, edges, size_of
 from lossparity.conformance.diagnosis.shrink import Shown, shrink
 from lossparity.conformance.diagnosis.subject import Subject, subjects
 from lossparity.conformance.diagnosis.target import Target, TargetError, find
@@ -352,7 +352,7 @@ def _differences(comparison: Comparison) -> Iterator[tuple[Difference, Shown]]:
                 kinds.setdefault((aspect, ruling.symptom), []).append((row, aspect, ruling))
     worst_first = sorted(kinds.values(), key=lambda found: (found[0][1] != "value", -len(found)))
     for found in worst_first[:_SHOWN]:
-        row, aspect, ruling = min(found, key=lambda each: _size(each[0]))
+        row, aspect, ruling = min(found, key=lambda each: size_of(each[0]))
         shown = shrink(comparison, row, aspect, ruling)
         arrays = {n: np.asarray(a).tolist() for n, a in shown.row.arguments.items() if isinstance(a, np.ndarray)}
         defaults = comparison.loss.defaults
@@ -369,10 +369,6 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, (str, int, float, bool, type(None))) else repr(value)
 
 
-def _size(row: Row) -> int:
-    return int(sum(np.size(each) for each in row.arguments.values()))
-
-
 def _contracts(comparison: Comparison) -> Iterator[dict[str, Any]]:
     """Each contract that the target has to do with: kept or broken, and how."""
     probes = list(_probes(comparison))
@@ -385,7 +381,6 @@ def _contracts(comparison: Comparison) -> Iterator[dict[str, Any]]:
 def _probes(comparison: Comparison) -> Iterator[Probe]:
     """A few plain calls, one of each reduction, in the first dtype."""
     subject = comparison.subject
-    judge = subject.judge(comparison.seed)
     seen: set[Any] = set()
     for row in comparison.rows:
         integer = any(np.asarray(a).dtype.kind in "iu" and np.ndim(a) for a in row.arguments.values())
@@ -393,7 +388,7 @@ def _probes(comparison: Comparison) -> Iterator[Probe]:
         if row.dtype != subject.implementation.dtypes[0] or row.case.tags or key in seen or row.outcome.error:
             continue
         seen.add(key)
-        request = judge.request(subject.implementation, row.case, row.dtype, "cpu")
+        request = comparison.judge.request(subject.implementation, row.case, row.dtype, "cpu")
         yield Probe(
             comparison.loss,
             subject.engine,
@@ -454,8 +449,7 @@ def reproducer(comparison: Comparison, shown: Shown) -> str:
     subject, row = comparison.subject, shown.row
     place, _, name = subject.target.name.rpartition(":")
     module = place.removesuffix(".py").replace("/", ".").rpartition(".")[2] if place.endswith(".py") else place
-    judge = subject.judge(comparison.seed)
-    request = judge.request(subject.implementation, row.case, row.dtype, "cpu")
+    request = comparison.judge.request(subject.implementation, row.case, row.dtype, "cpu")
     request = replace(request, arrays={n: a for n, a in row.arguments.items() if n in request.arrays})
     spelled: Any = subject.implementation.function.spelled  # type: ignore[attr-defined]
 

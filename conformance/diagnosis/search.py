@@ -84,7 +84,7 @@ class Comparison:
     ) -> None:
         self.subject, self.seed = subject, seed
         self.loss = DEFINITIONS[subject.loss]
-        judge = subject.judge(seed)
+        self.judge = judge = subject.judge(seed)
         self.rows: list[Row] = []
         taken = list(subject.rows() if rows is None else rows)
         started, step = time.monotonic(), 1
@@ -319,14 +319,15 @@ def counts(row: Row, aspect: str) -> bool:
 def _spread(differing: Sequence[int], rows: Sequence[Row]) -> list[int]:
     """A few rows that differ, small and unlike each other: of different cases and reductions."""
     seen: dict[Any, int] = {}
-    for i in sorted(differing, key=lambda i: _size(rows[i])):
+    for i in sorted(differing, key=lambda i: size_of(rows[i])):
         row = rows[i]
         seen.setdefault((row.case.name.partition("-")[0], row.arguments.get("reduction")), i)
     picked = list(seen.values())
     return picked[:: max(1, len(picked) // _PROBED)][:_PROBED]
 
 
-def _size(row: Row) -> int:
+def size_of(row: Row) -> int:
+    """How many numbers its arrays hold."""
     return int(sum(np.size(each) for each in row.arguments.values() if isinstance(each, np.ndarray)))
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from lossparity.conformance.compare import Outcome, Ruling
+from lossparity.conformance.compare import Ruling
 from lossparity.conformance.diagnosis.search import Comparison, Row
+from lossparity.conformance.diagnosis.target import TargetError
 
 _DIGITS = (0, 1, 2, 3)
 _TRIES = 60
@@ -49,17 +50,18 @@ def _still(comparison: Comparison, row: Row, aspect: str, symptom: str) -> Shown
     except (ValueError, TypeError, IndexError):
         return None
     subject = comparison.subject
-    judge = subject.judge(comparison.seed)
     arrays = {n: a for n, a in row.arguments.items() if isinstance(a, np.ndarray)}
-    request = judge.request(subject.implementation, row.case, row.dtype, "cpu")
+    request = comparison.judge.request(subject.implementation, row.case, row.dtype, "cpu")
     taken = {name: arrays[name].copy() for name in request.arrays if name in arrays}
     shape = np.shape(comparison.loss(**row.arguments))
     cotangent = np.ones(shape, dtype=request.cotangent(shape).dtype)
     request = replace(request, arrays=taken, cotangent=lambda shape: np.ones(shape, dtype=cotangent.dtype))
     try:
-        outcome = Outcome(*next(iter(subject.engine.MODES.values())).evaluate(request))
-    except Exception as error:
-        outcome = Outcome(error=error)
+        outcome = subject.evaluate(request)
+    except TargetError:
+        return None
+    if outcome.error is not None:  # an input that it refuses shows nothing
+        return None
     row = replace(row, outcome=outcome, cotangent=cotangent)
     ruling = comparison.rulings(row, ()).get(aspect)
     if ruling is None or ruling.verdict == "match" or ruling.symptom != symptom:

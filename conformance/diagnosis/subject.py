@@ -44,6 +44,15 @@ class Subject:
         module: Any = SimpleNamespace(IMPLEMENTATIONS=[self.implementation], ENGINE=self.engine)
         return Judge(module, seed, {})
 
+    def evaluate(self, request: Request) -> Outcome:
+        """What it answers; the exception too is an answer, but one about the target itself (TargetError) is raised."""
+        try:
+            return Outcome(*next(iter(self.engine.MODES.values())).evaluate(request))
+        except TargetError:
+            raise
+        except Exception as error:
+            return Outcome(error=error)
+
     def rows(self) -> Iterator[tuple[Case, str]]:
         """Every case that it takes, in every dtype; not those with bad input, which are the contracts' business."""
         for case in CASES[self.loss].values():
@@ -119,16 +128,7 @@ def _try(subject: Subject, case: Case, dtype: str, seed: int, differentiable: tu
     """One call; the exception too is an outcome, but one about the target itself ends the trial."""
     judge = subject.judge(seed)
     request = replace(judge.request(subject.implementation, case, dtype, "cpu"), differentiable=differentiable)
-    return _evaluate(subject, request)
-
-
-def _evaluate(subject: Subject, request: Request) -> Outcome:
-    try:
-        return Outcome(*next(iter(subject.engine.MODES.values())).evaluate(request))
-    except TargetError:
-        raise
-    except Exception as error:
-        return Outcome(error=error)
+    return subject.evaluate(request)
 
 
 def _case(subject: Subject, dtype: str) -> Case:
@@ -203,7 +203,7 @@ def _fixed(subject: Subject, seed: int) -> str:
         request = subject.judge(seed).request(subject.implementation, case, used, "cpu")
         data = [n for n, a in request.arrays.items() if n not in ("weight", "pos_weight") and a.ndim]
         twice = {n: np.concatenate([a, a]) if n in data else a for n, a in request.arrays.items()}
-        doubled = _evaluate(subject, replace(request, arrays=twice, differentiable=()))
+        doubled = subject.evaluate(replace(request, arrays=twice, differentiable=()))
         if doubled.error is not None:
             raise TargetError(f"with twice the rows it raises {told(doubled.error)}")
         with np.errstate(all="ignore"):

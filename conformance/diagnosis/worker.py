@@ -24,15 +24,14 @@ def main(folder: Path) -> None:
     calling.PULSE = Pulse(folder / "pulse")
     from lossparity.conformance.diagnosis.diagnose import diagnose
     from lossparity.conformance.diagnosis.target import TargetError
+    from lossparity.conformance.record import write_whole
 
     answer: dict[str, Any]
     try:
         answer = {"diagnosis": diagnose(**request).data()}
     except TargetError as error:
         answer = {"refused": str(error)}
-    whole = folder / "answer.part"
-    whole.write_text(json.dumps(answer), encoding="utf-8")
-    whole.rename(folder / "answer.json")
+    write_whole(folder / "answer.json", json.dumps(answer).encode())
 
 
 if __name__ == "__main__":

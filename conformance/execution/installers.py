@@ -158,7 +158,7 @@ def _call(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
             try:
                 said, _ = process.communicate()
             except BaseException:
-                _end_all(process)
+                end_all(process)
                 raise
     finally:
         os.close(alive)
@@ -166,7 +166,7 @@ def _call(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.CompletedProcess(command, process.returncode, said, "")
 
 
-def _end_all(process: subprocess.Popen[str]) -> None:
+def end_all(process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> None:
     """End a program and those it has started: pip starts another pip, which would go on writing."""
     with contextlib.suppress(ProcessLookupError):
         if hasattr(os, "killpg"):

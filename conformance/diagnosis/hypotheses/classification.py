@@ -10,23 +10,22 @@ from typing import Any
 import numpy as np
 
 from lossparity.conformance.diagnosis.hypotheses.row import Hypothesis, mean
+from lossparity.reference.activations import log_softmax_textbook, sigmoid_textbook, softmax_textbook
 from lossparity.reference.arithmetic import (
     Operand,
     clip,
     constant,
     exp,
-    largest,
     log,
-    log1p,
     maximum,
     minimum,
     one_hot,
     power,
     product,
     total,
-    where,
+    weighted,
 )
-from lossparity.reference.arithmetic import absolute as size_of
+from lossparity.reference.binary import softplus
 
 # What people add or clip at, so that a logarithm stays finite.
 _SMALL = (1e-15, 1e-12, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3)
@@ -35,23 +34,11 @@ _SKLEARN = "https://scikit-learn.org/stable/modules/generated/sklearn.metrics.lo
 _DOCUMENTED = {1e-7: _KERAS, 1e-15: _SKLEARN}
 
 
-def _sigmoid(x: Operand) -> Operand:
-    """A stable one: whether its complement is stable too is what a hypothesis is about."""
-    e = exp(-size_of(x))
-    positive = x >= 0.0
-    return where(positive, 1.0 / (1.0 + e), e / (1.0 + e))
-
-
-def _softplus(x: Operand) -> Operand:
-    return maximum(x, 0.0) + log1p(exp(-size_of(x)))
-
-
 # --- binary
 
 
 def _bce(log_p: Any, log_q: Any, y: Any, weight: Any) -> Any:
-    terms = -(y * log_p + (1.0 - y) * log_q)
-    return terms if weight is None else terms * weight
+    return weighted(-(y * log_p + (1.0 - y) * log_q), weight)
 
 
 def _log_of_sigmoid(input: Operand, target: Operand, weight: Any) -> Any:
@@ -60,13 +47,13 @@ def _log_of_sigmoid(input: Operand, target: Operand, weight: Any) -> Any:
 
 
 def _log_of_stable_sigmoid(input: Operand, target: Operand, weight: Any) -> Any:
-    p = _sigmoid(input)
+    p = sigmoid_textbook(input)
     return _bce(log(p), log(1.0 - p), target, weight)
 
 
 def _logits_plus(epsilon: float) -> Callable[..., Any]:
     def form(input: Operand, target: Operand, weight: Any) -> Any:
-        p = _sigmoid(input)
+        p = sigmoid_textbook(input)
         return _bce(log(p + epsilon), log(1.0 - p + epsilon), target, weight)
 
     return form
@@ -74,7 +61,7 @@ def _logits_plus(epsilon: float) -> Callable[..., Any]:
 
 def _logits_clipped(low: float) -> Callable[..., Any]:
     def form(input: Operand, target: Operand, weight: Any) -> Any:
-        p = clip(_sigmoid(input), low, 1.0 - low)
+        p = clip(sigmoid_textbook(input), low, 1.0 - low)
         return _bce(log(p), log(1.0 - p), target, weight)
 
     return form
@@ -85,12 +72,11 @@ def _of_probabilities(input: Operand, target: Operand, weight: Any) -> Any:
 
 
 def _of_logits(input: Operand, target: Operand, weight: Any) -> Any:
-    return _bce(-_softplus(-input), -_softplus(input), target, weight)
+    return _bce(-softplus(-input), -softplus(input), target, weight)
 
 
 def _by_logsigmoid(input: Operand, target: Operand, weight: Any) -> Any:
-    terms = (1.0 - target) * input + _softplus(-input)
-    return terms if weight is None else terms * weight
+    return weighted((1.0 - target) * input + softplus(-input), weight)
 
 
 def _clipped_at(low: float) -> Callable[..., Any]:
@@ -157,18 +143,16 @@ def _axis(x: Operand) -> int:
     return 1 if x.ndim > 1 else 0
 
 
-def _log_softmax(x: Operand) -> Operand:
-    z = x - constant(largest(x, _axis(x)))
-    return z - log(total(exp(z), _axis(x), True))
+def _log_softmax(x: Operand) -> Any:
+    return log_softmax_textbook(x, _axis(x))
 
 
-def _softmax(x: Operand) -> Operand:
-    e = exp(x - constant(largest(x, _axis(x))))
-    return e / total(e, _axis(x), True)
+def _softmax(x: Operand) -> Any:
+    return softmax_textbook(x, _axis(x))
 
 
 def _over_classes(
-    logs: Callable[[Operand], Operand], *, others: bool = False, count_ignored: bool = False, over_n: bool = False
+    logs: Callable[[Operand], Any], *, others: bool = False, count_ignored: bool = False, over_n: bool = False
 ) -> Callable[..., Any]:
     """Cross entropy of labels or probabilities against `logs` of the input."""
 
@@ -179,7 +163,7 @@ def _over_classes(
 
         def crossed(share: Any) -> Any:
             terms = product(share, log_p)
-            return -total(terms if w is None else terms * w, axis)
+            return -total(weighted(terms, w), axis)
 
         if isinstance(target, Operand):
             return crossed(target * (1.0 - label_smoothing) + label_smoothing / classes)
@@ -327,13 +311,13 @@ def _focal(
 
 
 def _stable(x: Operand, y: Operand) -> tuple[Any, Any]:
-    ce = y * _softplus(-x) + (1.0 - y) * _softplus(x)
-    return ce, y * _sigmoid(-x) + (1.0 - y) * _sigmoid(x)
+    ce = y * softplus(-x) + (1.0 - y) * softplus(x)
+    return ce, y * sigmoid_textbook(-x) + (1.0 - y) * sigmoid_textbook(x)
 
 
 def _subtracted(x: Operand, y: Operand) -> tuple[Any, Any]:
-    p = _sigmoid(x)
-    return (1.0 - y) * x + _softplus(-x), 1.0 - (p * y + (1.0 - p) * (1.0 - y))
+    p = sigmoid_textbook(x)
+    return (1.0 - y) * x + softplus(-x), 1.0 - (p * y + (1.0 - p) * (1.0 - y))
 
 
 def _naive(x: Operand, y: Operand) -> tuple[Any, Any]:
@@ -342,7 +326,7 @@ def _naive(x: Operand, y: Operand) -> tuple[Any, Any]:
 
 
 def _of_ce(x: Operand, y: Operand) -> tuple[Any, Any]:
-    ce = (1.0 - y) * x + _softplus(-x)
+    ce = (1.0 - y) * x + softplus(-x)
     return ce, 1.0 - exp(-ce)
 
 
@@ -357,7 +341,7 @@ def _from_p(x: Operand, y: Operand) -> tuple[Any, Any]:
 
 def _epsilon(c: float) -> Callable[[Operand, Operand], tuple[Any, Any]]:
     def parts(x: Operand, y: Operand) -> tuple[Any, Any]:
-        p = _sigmoid(x)
+        p = sigmoid_textbook(x)
         return -(y * log(p + c) + (1.0 - y) * log(1.0 - p + c)), y * (1.0 - p) + (1.0 - y) * p
 
     return parts
@@ -365,7 +349,7 @@ def _epsilon(c: float) -> Callable[[Operand, Operand], tuple[Any, Any]]:
 
 def _clipped(c: float) -> Callable[[Operand, Operand], tuple[Any, Any]]:
     def parts(x: Operand, y: Operand) -> tuple[Any, Any]:
-        p = minimum(maximum(_sigmoid(x), c, tie=1.0), 1.0 - c, tie=1.0)
+        p = minimum(maximum(sigmoid_textbook(x), c, tie=1.0), 1.0 - c, tie=1.0)
         return -(y * log(p) + (1.0 - y) * log(1.0 - p)), y * (1.0 - p) + (1.0 - y) * p
 
     return parts

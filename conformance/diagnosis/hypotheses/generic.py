@@ -6,18 +6,14 @@ import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from lossparity.conformance.diagnosis.hypotheses.row import Hypothesis, around, mean
+from lossparity.conformance.diagnosis.hypotheses.row import Hypothesis, around, is_mean, mean
 from lossparity.reference.core import Loss
 
 _FACTORS = ((0.5, "half of it"), (2.0, "twice it"), (-1.0, "its negative"), (100.0, "100 times it (per cent)"))
 
 
-def _is_mean(arguments: Mapping[str, Any]) -> bool:
-    return arguments.get("reduction") == "mean"
-
-
 def _weighed(arguments: Mapping[str, Any]) -> bool:
-    return _is_mean(arguments) and arguments.get("weight") is not None
+    return is_mean(arguments) and arguments.get("weight") is not None
 
 
 def of_any(loss: Loss) -> Iterator[Hypothesis]:
@@ -34,7 +30,7 @@ def of_any(loss: Loss) -> Iterator[Hypothesis]:
         "sum-over-the-last-axis",
         "terms are summed over the last axis, and only then averaged: the mean is over rows, not over elements",
         {"sum_last_axis": True},
-        when=_is_mean,
+        when=is_mean,
     )
     yield Hypothesis(
         "mean-over-the-last-axis",

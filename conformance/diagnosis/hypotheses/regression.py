@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from lossparity.conformance.diagnosis.hypotheses.row import Hypothesis, mean
+from lossparity.conformance.diagnosis.hypotheses.row import Hypothesis, is_mean, mean
 from lossparity.reference.arithmetic import Operand, absolute, maximum, sqrt, where
-
-
-def _is_mean(arguments: Any) -> bool:
-    return bool(arguments.get("reduction") == "mean")
+from lossparity.reference.regression import huber_textbook, smooth_l1_textbook
 
 
 def _root_of_mean(input: Operand, target: Operand) -> Any:
@@ -30,21 +27,15 @@ def _not_divided(input: Operand, target: Operand, beta: float) -> Any:
 
 
 def _beta_1(input: Operand, target: Operand) -> Any:
-    d = input - target
-    size = absolute(d)
-    return where(size < 1.0, d * d * 0.5, size - 0.5)
+    return smooth_l1_textbook(input, target, 1.0, 0.0)
 
 
 def _huber(input: Operand, target: Operand, beta: float) -> Any:
-    d = input - target
-    size = absolute(d)
-    return where(size < beta, d * d * 0.5, (size - 0.5 * beta) * beta)
+    return huber_textbook(input, target, beta, None)
 
 
 def _smooth_l1(input: Operand, target: Operand, delta: float) -> Any:
-    d = input - target
-    size = absolute(d)
-    return where(size <= delta, d * d * (0.5 / delta) if delta else size, size - 0.5 * delta)
+    return smooth_l1_textbook(input, target, delta, 0.0)
 
 
 def _no_half(input: Operand, target: Operand, delta: float) -> Any:
@@ -58,7 +49,7 @@ def _as_given(input: Operand, target: Operand) -> Any:
 
 
 ROWS: dict[str, tuple[Hypothesis, ...]] = {
-    "mse_loss": (Hypothesis("root", "the root of the mean squared error (RMSE)", form=_root_of_mean, when=_is_mean),),
+    "mse_loss": (Hypothesis("root", "the root of the mean squared error (RMSE)", form=_root_of_mean, when=is_mean),),
     "smooth_l1_loss": (
         Hypothesis("beta-is-1", "smooth L1 without beta: the kink is at 1 whatever beta is", form=_beta_1),
         Hypothesis("not-divided-by-beta", "smooth L1 without beta: the square is not divided by it", form=_not_divided),

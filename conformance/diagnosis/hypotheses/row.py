@@ -15,6 +15,11 @@ def always(_: Mapping[str, Any]) -> bool:
     return True
 
 
+def is_mean(arguments: Mapping[str, Any]) -> bool:
+    """The calls that ask for the mean."""
+    return bool(arguments.get("reduction") == "mean")
+
+
 @dataclass(frozen=True, eq=False)
 class Hypothesis:
     """A way in which people write a loss: a change of the reference's call, or a textbook form of its own.
